@@ -1,0 +1,70 @@
+# District Imports. `make` lists what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+# An installed package that is compiled once starts Airflow in half the time; the caller's setting must not prevent it.
+unexport PYTHONDONTWRITEBYTECODE
+# Where a mirror is set for pip only, uv is told of it; uv reads no pip.conf.
+PIP_INDEX = $(shell $(BIN)/python -m pip config list 2>/dev/null | sed -n "s/^\(:env:\|global\|user\|site\|install\)\.index-url='\(.*\)'$$/\2/p" | head -n 1)
+UV = $(if $(UV_DEFAULT_INDEX)$(UV_INDEX_URL)$(PIP_INDEX),UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${UV_INDEX_URL:-$(PIP_INDEX)}}") $(BIN)/uv
+INSTALL = $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode
+LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --universal
+
+.PHONY: help setup setup-dev demo test lint format lock bench clean
+
+help:  ## this list
+	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.uv-$(UV_VERSION):
+	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$${found:-}" ]; then echo "Python 3.11 or newer is needed; name it: make setup PYTHON=/path/to/python3"; exit 1; fi; \
+	"$$found" -m venv .venv || { echo "$$found cannot make .venv; on Debian and Ubuntu install python3-venv, then run make again."; exit 1; }
+	@echo "Installing uv $(UV_VERSION) into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+	@touch $@
+
+.venv/.installed: requirements.txt pyproject.toml .venv/.uv-$(UV_VERSION)
+	@echo "Installing the packages of requirements.txt into .venv (once; a minute or two)"
+	@$(INSTALL) -r requirements.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.installed-dev: requirements-dev.txt .venv/.installed
+	@echo "Installing what tests and linters need into .venv"
+	@$(INSTALL) -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+setup: .venv/.installed  ## .venv with everything that running needs
+
+setup-dev: .venv/.installed-dev  ## .venv with what tests and linters need too
+
+demo: .venv/.installed  ## two nights of a synthetic district, then the UI until Ctrl-C; EXIT=1 ends after the table
+	@exec $(BIN)/district demo $(if $(EXIT),--exit) $(if $(SIZE),--size $(SIZE))
+
+test: .venv/.installed-dev  ## all tests; ARGS='-k enrollment' for some
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.installed-dev  ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: .venv/.installed-dev  ## let ruff format and fix what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: .venv/.uv-$(UV_VERSION)  ## recompile requirements.txt and requirements-dev.txt from pyproject.toml
+	@$(LOCK) pyproject.toml --group build -o requirements.txt
+	@$(LOCK) --group dev -c requirements.txt -o requirements-dev.txt
+
+bench: .venv/.installed-dev  ## one million rows against a raw COPY of the same file
+	@$(BIN)/python benchmarks/bench.py $(ARGS)
+
+clean:  ## remove .demo, caches and .venv
+	@rm -rf .demo .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
