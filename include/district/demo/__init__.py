@@ -1,0 +1,1 @@
+"""The district on one machine: its own PostgreSQL, mail catcher and Airflow, all under one folder."""

@@ -1,0 +1,193 @@
+"""Starts programs so that none outlives the one that started it: not after Ctrl-C, not after kill -9."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+_SET_DEATH_SIGNAL = 1
+_SET_CHILD_SUBREAPER = 36
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class ProcessStopped(RuntimeError):
+    """A program that should go on running has ended; the message holds the end of its log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A started program, its log file and the signal that asks it to end."""
+
+    name: str
+    popen: subprocess.Popen[bytes]
+    log: Path
+    stop_signal: int = signal.SIGTERM
+
+    def check(self) -> None:
+        """ProcessStopped if it has ended."""
+        code = self.popen.poll()
+        if code is not None:
+            raise ProcessStopped(f"The {self.name} stopped (exit status {code}). {log_end(self.log)}")
+
+
+def log_end(log: Path, lines: int = 12) -> str:
+    """Where a log is, and its last lines."""
+    with contextlib.suppress(OSError):
+        end = log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+        return f"Its log is {log}; it ends:\n" + "\n".join(f"  {line}" for line in end)
+    return f"Its log should be {log}, but cannot be read."
+
+
+def start(
+    name: str,
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    environment: Mapping[str, str],
+    user: pwd.struct_passwd | None = None,
+    folder: Path | None = None,
+    stop_signal: int = signal.SIGTERM,
+) -> Running:
+    """Starts a program in a process group of its own, its output added to the log.
+
+    On Linux the kernel sends it ``stop_signal`` when this process is gone, however that came about.
+    """
+
+    def die_with_parent() -> None:
+        if _LIBC is not None:
+            _LIBC.prctl(_SET_DEATH_SIGNAL, stop_signal)
+
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        popen = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            cwd=folder,
+            user=user.pw_uid if user else None,
+            group=user.pw_gid if user else None,
+            extra_groups=[] if user else None,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+    finally:
+        os.close(descriptor)
+    return Running(name=name, popen=popen, log=log, stop_signal=stop_signal)
+
+
+def stop(running: Running, *, patience: float = 15.0) -> None:
+    """Asks a program to end, waits, and then ends it and whatever it started."""
+    family = _family(running.popen.pid)
+    if running.popen.poll() is None:
+        running.popen.send_signal(running.stop_signal)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.popen.wait(patience)
+    _end(family, patience=3.0)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        running.popen.wait(5)
+
+
+@dataclass
+class Processes:
+    """What was started, in order; stops it in the opposite order."""
+
+    started: list[Running] = field(default_factory=list)
+
+    def add(self, running: Running) -> Running:
+        """Takes it over."""
+        self.started.append(running)
+        return running
+
+    def check(self) -> None:
+        """ProcessStopped if any has ended."""
+        for running in self.started:
+            running.check()
+
+    def stop_all(self) -> None:
+        """Stops everything; a second Ctrl-C meanwhile hastens nothing and leaves nothing behind."""
+        while self.started:
+            stop(self.started.pop())
+
+
+def run_guarded(work: Callable[[], int]) -> int:
+    """Runs ``work`` in a child process and ends whatever it leaves behind; gives back its exit status.
+
+    This process only watches. On Linux, programs whose parent died are handed to it, so that it finds them all; and
+    when it is itself killed, the worker is told by the kernel.
+    """
+    if _LIBC is not None:
+        _LIBC.prctl(_SET_CHILD_SUBREAPER, 1)
+    sys.stdout.flush()
+    worker = os.fork()
+    if worker == 0:
+        if _LIBC is not None:
+            _LIBC.prctl(_SET_DEATH_SIGNAL, signal.SIGTERM)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _interrupt)
+        code = 1
+        try:
+            code = work()
+        except KeyboardInterrupt:
+            code = 130
+        except BaseException:  # noqa: BLE001 - a forked worker must never return into its parent's code
+            sys.excepthook(*sys.exc_info())
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    # Ctrl-C reaches the worker by itself (same foreground group); what is sent to this process alone is handed on.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: os.kill(worker, signal.SIGTERM))
+    _, status = os.waitpid(worker, 0)
+    _end(_family(os.getpid())[1:], patience=15.0)
+    return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    return []
+
+
+def _end(family: Sequence[psutil.Process], *, patience: float) -> None:
+    """Ends processes: PostgreSQL's by its fast shutdown, others by SIGTERM; by SIGKILL after ``patience`` seconds."""
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGINT if process.name() == "postgres" else signal.SIGTERM)
+    deadline = time.monotonic() + patience
+    alive = list(family)
+    while alive and time.monotonic() < deadline:
+        _, alive = psutil.wait_procs(alive, timeout=0.2)
+        alive = [process for process in alive if not _is_zombie(process)]
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=5)
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
