@@ -1,0 +1,108 @@
+"""One data set, one DAG: extract -> validate -> load -> notify."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import DAG, Asset, AssetAll, PartitionedAssetTimetable, task, teardown
+
+from district.dataset import Dataset, DatasetError
+from district.settings import settings
+from district_airflow import tasks
+from district_airflow.timetables import NightTimetable
+
+if TYPE_CHECKING:
+    from airflow.sdk.bases.timetable import BaseTimetable
+    from airflow.timetables.base import Timetable
+
+    Schedule = str | Timetable | BaseTimetable | None
+
+# A data set's own lock keeps two of its runs apart, so this only bounds how much work is started at once:
+# a night that waits for its file must not keep a person from importing another night by hand.
+MAX_ACTIVE_RUNS = 4
+
+
+def import_dag(dataset: Dataset, *, schedule: Schedule = None, doc_md: str | None = None) -> DAG:
+    """The DAG of a data set, to be called in ``dags/<data set>.py``; DatasetError says what to mend there.
+
+    ``schedule`` is a cron expression in the district's time zone or a timetable. Without one, the data set is
+    imported for a night as soon as all its parents are done with that night.
+    """
+    file = Path(sys._getframe(1).f_code.co_filename)
+    if file.stem != dataset.name:
+        _slip(dataset, f"it is declared in {file.name}, so that nobody would find it; name the file {dataset.name}.py")
+    roles = settings().district.roles
+    if dataset.owner not in roles:
+        _slip(dataset, f"its owner {dataset.owner} is no role of the settings file; use one of {', '.join(roles)}")
+
+    with DAG(
+        dataset.name,
+        schedule=_timetable(dataset, schedule),
+        doc_md=doc_md,
+        catchup=False,
+        is_paused_upon_creation=False,
+        max_active_runs=MAX_ACTIVE_RUNS,
+        tags={"import", dataset.owner},
+        default_args=task_defaults(dataset.owner),
+    ) as dag:
+
+        @task
+        def extract() -> dict[str, Any]:
+            """Find the night's file, keep a copy and bring its lines into staging."""
+            return tasks.extract(dataset)
+
+        @task
+        def validate() -> dict[str, Any]:
+            """Judge every row by the suite and by what follows from the data set."""
+            return tasks.validate(dataset)
+
+        @task
+        def load() -> dict[str, Any]:
+            """Change the table, in one transaction."""
+            return tasks.load(dataset)
+
+        @teardown
+        @task(outlets=[Asset(dataset.name)])
+        def notify() -> dict[str, Any]:
+            """Tell people and the data sets that wait for this one; runs whatever happened before."""
+            return tasks.notify(dataset)
+
+        extract() >> validate() >> load() >> notify()
+
+    dag.fileloc = str(file)  # otherwise Airflow shows this module as the DAG's code
+    return dag
+
+
+def task_defaults(owner: str) -> dict[str, Any]:
+    """What all tasks share: who looks after them, and how long they try again by themselves."""
+    return {
+        "owner": owner,
+        "retries": 3,
+        "retry_delay": datetime.timedelta(minutes=1),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": datetime.timedelta(minutes=10),
+        "execution_timeout": datetime.timedelta(hours=3),
+    }
+
+
+def _timetable(dataset: Dataset, schedule: Schedule) -> Timetable | BaseTimetable:
+    parents = dict.fromkeys(parent.dataset for parent in dataset.parents)
+    if schedule is None:
+        if not parents:
+            _slip(dataset, 'it waits for no parent, so give import_dag a schedule such as "0 2 * * *"')
+        return PartitionedAssetTimetable(assets=AssetAll(*(Asset(name) for name in parents)))
+    if not isinstance(schedule, str):
+        return schedule
+    timetable = NightTimetable(schedule, timezone=settings().district.timezone)
+    try:
+        timetable.validate()
+    except Exception:
+        _slip(dataset, f'its schedule "{schedule}" is no cron expression such as "0 2 * * *"')
+    return timetable
+
+
+def _slip(dataset: Dataset, what: str) -> None:
+    raise DatasetError(f"Data set {dataset.name}: {what}.") from None

@@ -1,0 +1,148 @@
+"""What the tasks do: call the pipeline, and tell Airflow how it ended without a value of any row."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from airflow.sdk import Asset, get_current_context
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSkipException,
+)
+
+from district.run import Blocked, Held, ImportStopped, NotArrived, Refused
+from district.settings import settings
+
+if TYPE_CHECKING:
+    from district.dataset import Dataset
+
+Result = TypeVar("Result")
+
+STEPS = ("extract", "validate", "load")
+
+log = logging.getLogger(__name__)
+
+
+def extract(dataset: Dataset) -> dict[str, Any]:
+    """Extract; while nothing has arrived, come back until the night's deadline."""
+    from district import pipeline
+
+    run = get_current_context()["dag_run"]
+    partition = partition_of(dataset, run.partition_key)
+    missing: NotArrived | None = None
+    try:
+        summary = said(lambda: pipeline.extract(dataset, partition=partition, run_key=run.run_id), run.run_id)
+    except NotArrived as stopped:
+        missing = stopped
+    if missing:
+        raise when_missing(dataset, partition, str(run.run_type), str(missing), now=datetime.datetime.now(datetime.UTC))
+    return summary.as_dict()
+
+
+def validate(dataset: Dataset) -> dict[str, Any]:
+    """Validate what was extracted in this run."""
+    from district import pipeline
+
+    run_key = get_current_context()["dag_run"].run_id
+    return said(lambda: pipeline.validate(dataset, run_key=run_key), run_key).as_dict()
+
+
+def load(dataset: Dataset) -> dict[str, Any]:
+    """Load what was validated in this run."""
+    from district import pipeline
+
+    run_key = get_current_context()["dag_run"].run_id
+    return said(lambda: pipeline.load(dataset, run_key=run_key), run_key).as_dict()
+
+
+def notify(dataset: Dataset) -> dict[str, Any]:
+    """Finish the run, however it went, and tell the data sets that wait for this one."""
+    from district import pipeline
+
+    context = get_current_context()
+    run, ti = context["dag_run"], context["ti"]
+    states = ti.get_task_states(dag_id=run.dag_id, run_ids=[run.run_id]).get(run.run_id, {})
+    failed = next((step for step in STEPS if states.get(step) == "failed"), "")
+    partition = partition_of(dataset, run.partition_key)
+    summary = said(
+        lambda: pipeline.finish(dataset, partition=partition, run_key=run.run_id, failed_task=failed), run.run_id
+    )
+    event = context["outlet_events"][Asset(dataset.name)]
+    event.extra = {"state": summary.state, "run": summary.id}
+    if run.partition_key is None:
+        event.add_partitions(partition)
+    try:
+        ti.xcom_push("note", pipeline.note(dataset, run.run_id))
+    except Exception as error:  # a note is no reason to hold up the data sets that wait
+        log.warning("The run's note could not be written: %s", _place(error))
+    return summary.as_dict()
+
+
+def partition_of(dataset: Dataset, key: str | None) -> str:
+    """The run's partition: its key, or tonight where somebody started a night's import without one."""
+    if dataset.partition != "night":
+        if key is None:
+            raise AirflowFailException(f"Give this run a partition key: the {dataset.partition} to import.")
+        return key
+    try:
+        return datetime.date.fromisoformat(key).isoformat() if key else settings().district.today().isoformat()
+    except ValueError:
+        wrong = key
+    raise AirflowFailException(f"{wrong!r} is no night; start the run again with a date such as 2026-11-20 as its key.")
+
+
+def when_missing(
+    dataset: Dataset, partition: str, run_type: str, message: str, *, now: datetime.datetime
+) -> AirflowException:
+    """How a run goes on for which nothing has arrived: look again, leave it for tonight, or fail."""
+    zone = ZoneInfo(settings().district.timezone)
+    if dataset.partition == "night":
+        deadline = datetime.datetime.combine(datetime.date.fromisoformat(partition), settings().deadline, tzinfo=zone)
+        again = now + datetime.timedelta(seconds=settings().poll_seconds)
+        if now < deadline:
+            log.info("%s Looking again until %s.", message, f"{deadline:%H:%M}")
+            return AirflowRescheduleException(min(again, deadline))
+        return AirflowFailException(f"Nothing arrived by {deadline:%H:%M} of {partition}. {message}")
+    tonight = now.astimezone(zone).date()
+    ends = {each.key: each.results_end for each in settings().district.administrations}
+    if run_type == "scheduled" and partition in ends and tonight < ends[partition]:
+        return AirflowSkipException(f"{message} Looking again every night until {ends[partition]}.")
+    return AirflowFailException(message)
+
+
+def said(step: Callable[[], Result], run_key: str) -> Result:
+    """What the step returns; its exceptions as Airflow's, with a text for people and no cause behind it.
+
+    Raised outside of ``except``: Airflow logs an exception's context, which may hold a student's data.
+    """
+    failure: Exception
+    try:
+        return step()
+    except NotArrived:
+        raise
+    except (Refused, Held, Blocked) as stopped:
+        failure = AirflowFailException(str(stopped))
+    except ImportStopped as stopped:
+        failure = AirflowException(str(stopped))
+    except Exception as error:
+        failure = AirflowException(
+            f"{_place(error)} in run {run_key}. Its text is left out, because it may hold a student's data."
+        )
+    raise failure
+
+
+def _place(error: BaseException) -> str:
+    """An exception's class and the line of ours where it arose, never its text."""
+    place, trace = "", error.__traceback__
+    while trace:
+        code = trace.tb_frame.f_code
+        if trace.tb_frame.f_globals.get("__name__", "").startswith("district."):
+            place = f" at {code.co_filename.rpartition('/')[2]}:{trace.tb_lineno} ({code.co_name})"
+        trace = trace.tb_next
+    return type(error).__name__ + place

@@ -1,0 +1,157 @@
+"""When a data set is imported, and what its partition keys mean: a night, or an administration of a test."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pendulum
+from airflow.exceptions import InvalidPartitionKeyError
+from airflow.timetables.base import DagRunInfo, TimeRestriction, Timetable
+from airflow.timetables.trigger import CronPartitionTimetable
+
+NIGHT = "%Y-%m-%d"
+
+
+class NightTimetable(CronPartitionTimetable):
+    """A cron schedule whose partition is the night: key ``2026-11-20``, date that day's midnight.
+
+    Airflow's own takes the time of the tick for the partition's date, so that a backfill until the 20th leaves
+    out the 20th at two o'clock, and a run started by hand for a night counts as another partition.
+    """
+
+    def __init__(self, cron: str, *, timezone: Any, **options: Any) -> None:
+        super().__init__(cron, timezone=timezone, **{**options, "key_format": NIGHT})
+
+    def iter_partition_dagrun_infos(
+        self, *, earliest: datetime.datetime, latest: datetime.datetime
+    ) -> Iterator[DagRunInfo]:
+        """One run per night from ``earliest`` to ``latest``, both days included."""
+        whole_days = {
+            "earliest": earliest.replace(hour=0, minute=0, second=0, microsecond=0),
+            "latest": latest.replace(hour=23, minute=59, second=59, microsecond=0),
+        }
+        for info in super().iter_partition_dagrun_infos(**whole_days):
+            yield info._replace(partition_date=self._get_partition_date(run_date=info.run_after))
+
+    def _get_partition_date(self, *, run_date: pendulum.DateTime) -> pendulum.DateTime:
+        return run_date.in_timezone(self._timezone).start_of("day").in_timezone("UTC")
+
+    def _decode_partition_date(self, partition_key: str) -> datetime.datetime:
+        try:
+            return super()._decode_partition_date(partition_key)
+        except InvalidPartitionKeyError:
+            raise InvalidPartitionKeyError(f"{partition_key!r} is no night; give a date such as 2026-11-20.") from None
+
+
+class AdministrationTimetable(Timetable):
+    """Nightly while an administration's results are awaited; the partition is the administration.
+
+    ``administrations`` holds the key and the days ``test_begin``, ``results_begin`` and ``results_end`` of each.
+    They travel with the DAG, so that a new line of the settings file counts without restarting anything.
+    A scheduled run's partition date is its night, because Airflow continues from the newest one;
+    a backfill's and a manual run's is the day on which testing begins.
+    """
+
+    partitioned = True
+    run_ordering = ("partition_date", "run_after")
+
+    def __init__(self, administrations: Iterable[dict[str, str]], *, cron: str, timezone: str) -> None:
+        self._administrations = sorted(administrations, key=lambda each: (each["test_begin"], each["key"]))
+        self._cron, self._timezone = cron, timezone
+        self._nights = NightTimetable(cron, timezone=timezone)
+        self.description = f"{self._nights.description}, while results of an administration are awaited"
+
+    def serialize(self) -> dict[str, Any]:
+        """For Airflow's database."""
+        return {"administrations": self._administrations, "cron": self._cron, "timezone": self._timezone}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> AdministrationTimetable:
+        """From Airflow's database."""
+        return cls(data["administrations"], cron=data["cron"], timezone=data["timezone"])
+
+    def validate(self) -> None:
+        """AirflowTimetableInvalid if the cron expression is none."""
+        self._nights.validate()
+
+    @property
+    def summary(self) -> str:
+        """What the list of DAGs shows as the schedule."""
+        return f"{self._cron} in results windows"
+
+    def localize_partition_datetime(self, dt: datetime.datetime) -> pendulum.DateTime:
+        """A person's date filter means the district's days."""
+        return self._nights.localize_partition_datetime(dt)
+
+    def next_dagrun_info_v2(
+        self, *, last_dagrun_info: DagRunInfo | None, restriction: TimeRestriction
+    ) -> DagRunInfo | None:
+        """The first slot after the last run; nights missed while Airflow was down are left out, but for the last."""
+        now = pendulum.now("UTC")
+        last = last_dagrun_info.run_after if last_dagrun_info else now
+        missed = [slot for slot in self._slots(now.subtract(days=1), now) if slot.run_after > last]
+        if missed:
+            return missed[-1]
+        return next(self._slots(max(last, now), None), None)
+
+    def iter_partition_dagrun_infos(
+        self, *, earliest: datetime.datetime, latest: datetime.datetime
+    ) -> Iterator[DagRunInfo]:
+        """One run per administration whose testing begins on a day from ``earliest`` to ``latest``."""
+        for each in self._administrations:
+            if earliest.date().isoformat() <= each["test_begin"] <= latest.date().isoformat():
+                date = self._decode_partition_date(each["key"])
+                yield DagRunInfo(run_after=date, data_interval=None, partition_date=date, partition_key=each["key"])
+
+    def _decode_partition_date(self, partition_key: str) -> pendulum.DateTime:
+        same_day: dict[str, int] = {}
+        for each in self._administrations:
+            place = same_day[each["test_begin"]] = same_day.get(each["test_begin"], -1) + 1
+            if each["key"] == partition_key:
+                # A backfill takes two partitions of one date for the same, hence the minute.
+                return self._midnight(each["test_begin"]).add(minutes=place).in_timezone("UTC")
+        known = ", ".join(each["key"] for each in self._administrations) or "none yet"
+        raise InvalidPartitionKeyError(
+            f"{partition_key!r} is no administration of the settings file; it knows {known}."
+        )
+
+    def _slots(self, after: pendulum.DateTime, until: pendulum.DateTime | None) -> Iterator[DagRunInfo]:
+        """Runs due after ``after``, in order; administrations of one night follow each other by a minute."""
+        ends = [self._midnight(each["results_end"]).add(days=2) for each in self._administrations]
+        until = until or max(ends, default=after)
+        night = self._nights._get_prev(after.subtract(hours=2))
+        while night <= until:
+            today = night.in_timezone(self._timezone).date().isoformat()
+            awaited = [e for e in self._administrations if e["results_begin"] <= today <= e["results_end"]]
+            for minutes, each in enumerate(awaited):
+                due = night.add(minutes=minutes)
+                if after < due <= until:
+                    yield DagRunInfo(run_after=due, data_interval=None, partition_date=due, partition_key=each["key"])
+            night = self._nights._get_next(night)
+
+    def _midnight(self, day: str) -> pendulum.DateTime:
+        return pendulum.parse(day, tz=self._timezone)  # type: ignore[return-value]
+
+    def generate_run_id(self, *, run_type: Any, run_after: Any, data_interval: Any, **extra: Any) -> str:
+        """Run ids carry the administration."""
+        return self._nights.generate_run_id(
+            run_type=run_type, run_after=run_after, data_interval=data_interval, **extra
+        )
+
+
+def administrations(cron: str = "30 2 * * *") -> AdministrationTimetable:
+    """Nightly inside the results window of each administration of the settings file."""
+    from district.settings import settings
+
+    district = settings().district
+    days = ("test_begin", "results_begin", "results_end")
+    return AdministrationTimetable(
+        (
+            {"key": each.key, **{day: getattr(each, day).isoformat() for day in days}}
+            for each in district.administrations
+        ),
+        cron=cron,
+        timezone=district.timezone,
+    )

@@ -1,0 +1,14 @@
+"""What Airflow itself must know of District Imports: two timetables, and the listener that writes a run's note."""
+
+from airflow.plugins_manager import AirflowPlugin
+
+from district_airflow import notes
+from district_airflow.timetables import AdministrationTimetable, NightTimetable
+
+
+class DistrictPlugin(AirflowPlugin):
+    """The only file that Airflow scans in this folder (see ``.airflowignore``)."""
+
+    name = "district_imports"
+    timetables = [NightTimetable, AdministrationTimetable]
+    listeners = [notes]
