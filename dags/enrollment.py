@@ -1,0 +1,66 @@
+"""
+### Enrollment
+
+Which students attend which school, in which grade and since when: the SIS's nightly `enrollment_*.csv`, every row
+of the school year in one file. Attendance, transcripts and state assessments wait for it.
+
+**When it fails:** open *Import log* -> enrollment. It names the rule, how many rows, and what to fix in the SIS; fix
+it there, let the SIS write the file again and clear `extract`. When the run is *held*, compare the counts with the
+SIS first: nothing has changed yet, and yesterday's rows are still in place.
+"""
+
+from district_airflow import import_dag
+
+from district import Column, Dataset, Files, Layout
+
+ENROLLMENT = Dataset(
+    name="enrollment",
+    extract=Files("enrollment_*.csv"),
+    key=("student_id", "school_id", "entry_date", "school_year"),
+    scope=("school_year",),
+    columns=(
+        Column("student_id", personal=True, description="The student's number in the SIS, seven digits."),
+        Column("state_student_id", personal=True, description="The student's number at the state, ten digits."),
+        Column("last_name", personal=True),
+        Column("first_name", personal=True),
+        Column("birth_date", "date", personal=True),
+        Column("school_id", description="The school's number in the SIS, four digits."),
+        Column("school_year", "integer", description="The year in which the school year ends."),
+        Column("entry_date", "date"),
+        Column("exit_date", "date", description="Last day at the school; empty while the student attends."),
+        Column("grade_level_code", code_set="grade_level", required=True),
+        Column("entry_code", code_set="entry_type", descriptor="entry_type"),
+        Column("exit_code", code_set="exit_withdrawal_type", descriptor="exit_type"),
+        Column("primary_enrollment", "boolean", required=True, description="The enrollment that is funded."),
+        Column("fte", "decimal", description="Share of a full school day, 0 to 1."),
+        Column("track"),
+        Column("residence_district", description="The district that the student lives in."),
+        Column("next_year_school_id"),
+    ),
+    layout=Layout(
+        name="sis_enrollment",
+        columns={
+            "student_id": "Student_Number",
+            "state_student_id": "State_StudentNumber",
+            "last_name": "Last_Name",
+            "first_name": "First_Name",
+            "birth_date": "DOB",
+            "school_id": "SchoolID",
+            "school_year": "SchoolYear",
+            "entry_date": "EntryDate",
+            "exit_date": "ExitDate",
+            "grade_level_code": "Grade_Level",
+            "entry_code": "EntryCode",
+            "exit_code": "ExitCode",
+            "primary_enrollment": "Primary",
+            "fte": "FTE",
+            "track": "Track",
+            "residence_district": "ResidentDistrict",
+            "next_year_school_id": "Next_School",
+        },
+        date_formats=("%m/%d/%Y",),
+        null_tokens=("", "N/A"),
+    ),
+)
+
+dag = import_dag(ENROLLMENT, schedule="0 2 * * *", doc_md=__doc__)
