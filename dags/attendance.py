@@ -10,9 +10,8 @@ It waits for the same night's enrollment.
 a wrong entry or exit date in the SIS. Then clear `extract`.
 """
 
-from district_airflow import import_dag
-
 from district import Column, Dataset, Files, Layout, Parent
+from district_airflow import import_dag
 
 ATTENDANCE = Dataset(
     name="attendance",

@@ -9,9 +9,8 @@ it there, let the SIS write the file again and clear `extract`. When the run is 
 SIS first: nothing has changed yet, and yesterday's rows are still in place.
 """
 
-from district_airflow import import_dag
-
 from district import Column, Dataset, Files, Layout
+from district_airflow import import_dag
 
 ENROLLMENT = Dataset(
     name="enrollment",

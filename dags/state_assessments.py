@@ -11,9 +11,8 @@ ids that the state holds in another form; a few are children who have left, or i
 When the line length is wrong the state has changed its layout: ask for this year's field list before anything else.
 """
 
-from district_airflow import administrations, import_dag
-
 from district import Column, Dataset, Files, Gate, Layout, Parent
+from district_airflow import administrations, import_dag
 
 STATE_ASSESSMENTS = Dataset(
     name="state_assessments",

@@ -9,9 +9,8 @@ corrected in the stored marks of the SIS by the school's registrar. A mark of a 
 waits in quarantine until the enrollment arrives. Then clear `extract`.
 """
 
-from district_airflow import import_dag
-
 from district import Column, Dataset, Files, Layout, Parent
+from district_airflow import import_dag
 
 TRANSCRIPTS = Dataset(
     name="transcripts",
