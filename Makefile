@@ -13,7 +13,7 @@ UV = $(if $(UV_DEFAULT_INDEX)$(UV_INDEX_URL)$(PIP_INDEX),UV_DEFAULT_INDEX="$${UV
 INSTALL = $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --universal
 
-.PHONY: help setup setup-dev demo test lint format lock bench clean
+.PHONY: help setup setup-dev demo test lint format lock bench clean-demo clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ lock: .venv/.uv-$(UV_VERSION)  ## recompile requirements.txt and requirements-de
 bench: .venv/.installed-dev  ## one million rows against a raw COPY of the same file
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
 
-clean:  ## remove .demo, caches and .venv
-	@rm -rf .demo .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean-demo:  ## remove the demo's data
+	@if [ -L .demo/postgres ]; then rm -rf "$$(readlink .demo/postgres)"; fi
+	@rm -rf .demo
+
+clean: clean-demo  ## remove the demo's data, caches and .venv
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

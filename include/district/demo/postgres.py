@@ -58,6 +58,8 @@ class Server:
     running: Running
     folder: Path
     socket: Path
+    fresh: bool
+    """Its data was made just now."""
 
     def url(self, database: str, *, role: str = "postgres") -> str:
         """SQLAlchemy URL of one of its databases."""
@@ -78,7 +80,8 @@ def start_server(folder: Path, *, settings: Mapping[str, str] | None = None, log
     programs = _programs(home, account)
     data, log = home / "data", log or folder / "postgres.log"
     environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
-    if not (data / "PG_VERSION").exists():
+    fresh = not (data / "PG_VERSION").exists()
+    if fresh:
         _initialise(programs, data, account, environment)
     _end_leftover(data)
     socket = _socket_folder(home)
@@ -95,7 +98,7 @@ def start_server(folder: Path, *, settings: Mapping[str, str] | None = None, log
     except BaseException:
         stop(running)
         raise
-    return Server(running=running, folder=home, socket=socket)
+    return Server(running=running, folder=home, socket=socket, fresh=fresh)
 
 
 def ensure_database(server: Server, name: str) -> None:
@@ -150,10 +153,14 @@ def _home(folder: Path, account: pwd.struct_passwd | None) -> Path:
         return home
     ROOTS_PLACE.mkdir(mode=0o711, exist_ok=True)
     place = ROOTS_PLACE / hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    if not home.is_symlink() or home.readlink() != place:
+        # What lies there belongs to a folder that somebody removed by hand.
+        _end_leftover(place / "data")
+        shutil.rmtree(place, ignore_errors=True)
+        home.unlink(missing_ok=True)
+        home.symlink_to(place)
     place.mkdir(mode=0o700, exist_ok=True)
     os.chown(place, account.pw_uid, account.pw_gid)
-    if not home.is_symlink():
-        home.symlink_to(place)
     return place
 
 

@@ -18,7 +18,8 @@ import psutil
 
 _SET_DEATH_SIGNAL = 1
 _SET_CHILD_SUBREAPER = 36
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+# Looked up here, because between fork and exec a child should do no more than call it.
+_PRCTL: Callable[[int, int], int] | None = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
 class ProcessStopped(RuntimeError):
@@ -65,8 +66,8 @@ def start(
     """
 
     def die_with_parent() -> None:
-        if _LIBC is not None:
-            _LIBC.prctl(_SET_DEATH_SIGNAL, stop_signal)
+        if _PRCTL is not None:
+            _PRCTL(_SET_DEATH_SIGNAL, stop_signal)
 
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -89,21 +90,25 @@ def start(
     return Running(name=name, popen=popen, log=log, stop_signal=stop_signal)
 
 
-def stop(running: Running, *, patience: float = 15.0) -> None:
-    """Asks a program to end, waits, and then ends it and whatever it started."""
-    family = _family(running.popen.pid)
-    if running.popen.poll() is None:
-        running.popen.send_signal(running.stop_signal)
+def stop(*running: Running, patience: float = 15.0) -> None:
+    """Asks programs to end, all at once, waits, and then ends them and whatever they started."""
+    family = [member for each in running for member in _family(each.popen.pid)]
+    for each in running:
+        if each.popen.poll() is None:
+            each.popen.send_signal(each.stop_signal)
+    deadline = time.monotonic() + patience
+    for each in running:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            running.popen.wait(patience)
+            each.popen.wait(max(0.0, deadline - time.monotonic()))
     _end(family, patience=3.0)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        running.popen.wait(5)
+    for each in running:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            each.popen.wait(5)
 
 
 @dataclass
 class Processes:
-    """What was started, in order; stops it in the opposite order."""
+    """What was started, in order; the first is what the others stand on."""
 
     started: list[Running] = field(default_factory=list)
 
@@ -117,25 +122,26 @@ class Processes:
         for running in self.started:
             running.check()
 
-    def stop_all(self) -> None:
-        """Stops everything; a second Ctrl-C meanwhile hastens nothing and leaves nothing behind."""
-        while self.started:
-            stop(self.started.pop())
+    def stop_all(self, *, patience: float = 15.0) -> None:
+        """Stops everything, the first one last."""
+        stop(*self.started[1:], patience=patience)
+        stop(*self.started[:1], patience=patience)
+        self.started.clear()
 
 
-def run_guarded(work: Callable[[], int]) -> int:
+def run_guarded(work: Callable[[], int], *, patience: float = 15.0) -> int:
     """Runs ``work`` in a child process and ends whatever it leaves behind; gives back its exit status.
 
     This process only watches. On Linux, programs whose parent died are handed to it, so that it finds them all; and
     when it is itself killed, the worker is told by the kernel.
     """
-    if _LIBC is not None:
-        _LIBC.prctl(_SET_CHILD_SUBREAPER, 1)
+    if _PRCTL is not None:
+        _PRCTL(_SET_CHILD_SUBREAPER, 1)
     sys.stdout.flush()
     worker = os.fork()
     if worker == 0:
-        if _LIBC is not None:
-            _LIBC.prctl(_SET_DEATH_SIGNAL, signal.SIGTERM)
+        if _PRCTL is not None:
+            _PRCTL(_SET_DEATH_SIGNAL, signal.SIGTERM)
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
         code = 1
@@ -153,8 +159,10 @@ def run_guarded(work: Callable[[], int]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: os.kill(worker, signal.SIGTERM))
-    _, status = os.waitpid(worker, 0)
-    _end(_family(os.getpid())[1:], patience=15.0)
+    pid, status = os.wait()
+    while pid != worker:  # an orphan that was handed to this process
+        pid, status = os.wait()
+    _end(_family(os.getpid())[1:], patience=patience)
     return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
@@ -175,19 +183,22 @@ def _end(family: Sequence[psutil.Process], *, patience: float) -> None:
     for process in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGINT if process.name() == "postgres" else signal.SIGTERM)
-    deadline = time.monotonic() + patience
-    alive = list(family)
-    while alive and time.monotonic() < deadline:
-        _, alive = psutil.wait_procs(alive, timeout=0.2)
-        alive = [process for process in alive if not _is_zombie(process)]
-    for process in alive:
+    _wait_gone(family, patience)
+    for process in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(alive, timeout=5)
+    _wait_gone(family, 5.0)
 
 
-def _is_zombie(process: psutil.Process) -> bool:
+def _wait_gone(family: Sequence[psutil.Process], patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline and not all(_is_gone(process) for process in family):
+        time.sleep(0.05)
+
+
+def _is_gone(process: psutil.Process) -> bool:
+    """A zombie is gone too: it only waits for its parent to take note."""
     try:
-        return bool(process.status() == psutil.STATUS_ZOMBIE)
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
