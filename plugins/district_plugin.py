@@ -1,5 +1,7 @@
 """What Airflow itself must know of District Imports: two timetables, and the listener that writes a run's note."""
 
+from typing import ClassVar
+
 from airflow.plugins_manager import AirflowPlugin
 
 from district_airflow import notes
@@ -10,5 +12,5 @@ class DistrictPlugin(AirflowPlugin):
     """The only file that Airflow scans in this folder (see ``.airflowignore``)."""
 
     name = "district_imports"
-    timetables = [NightTimetable, AdministrationTimetable]
-    listeners = [notes]
+    timetables: ClassVar = [NightTimetable, AdministrationTimetable]
+    listeners: ClassVar = [notes]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 from airflow.sdk import DAG, get_current_context, task
 
 from district.settings import settings
-from district_airflow.imports import task_defaults
+from district_airflow.imports import declared_in, task_defaults
 from district_airflow.timetables import NightTimetable
 
 
@@ -22,7 +20,7 @@ def digest_dag(*, schedule: str = "0 6 * * *", doc_md: str | None = None) -> DAG
         is_paused_upon_creation=False,
         max_active_runs=1,
         tags={"digest"},
-        # Eight tries over an hour: a mail server that restarts in the morning costs nobody the digest.
+        # Eight more tries within an hour: a mail server that restarts in the morning costs nobody the digest.
         default_args=task_defaults("technology_lead") | {"retries": 8},
     ) as dag:
 
@@ -38,5 +36,5 @@ def digest_dag(*, schedule: str = "0 6 * * *", doc_md: str | None = None) -> DAG
 
         send()
 
-    dag.fileloc = sys._getframe(1).f_code.co_filename
+    dag.fileloc = str(declared_in())
     return dag

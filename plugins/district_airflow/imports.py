@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import sys
+import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow.exceptions import AirflowTimetableInvalid
 from airflow.sdk import DAG, Asset, AssetAll, PartitionedAssetTimetable, task, teardown
 
 from district.dataset import Dataset, DatasetError
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
 
     Schedule = str | Timetable | BaseTimetable | None
 
-# A data set's own lock keeps two of its runs apart, so this only bounds how much work is started at once:
-# a night that waits for its file must not keep a person from importing another night by hand.
-MAX_ACTIVE_RUNS = 4
-
 
 def import_dag(dataset: Dataset, *, schedule: Schedule = None, doc_md: str | None = None) -> DAG:
     """The DAG of a data set, to be called in ``dags/<data set>.py``; DatasetError says what to mend there.
@@ -31,7 +28,7 @@ def import_dag(dataset: Dataset, *, schedule: Schedule = None, doc_md: str | Non
     ``schedule`` is a cron expression in the district's time zone or a timetable. Without one, the data set is
     imported for a night as soon as all its parents are done with that night.
     """
-    file = Path(sys._getframe(1).f_code.co_filename)
+    file = declared_in()
     if file.stem != dataset.name:
         _slip(dataset, f"it is declared in {file.name}, so that nobody would find it; name the file {dataset.name}.py")
     roles = settings().district.roles
@@ -44,7 +41,6 @@ def import_dag(dataset: Dataset, *, schedule: Schedule = None, doc_md: str | Non
         doc_md=doc_md,
         catchup=False,
         is_paused_upon_creation=False,
-        max_active_runs=MAX_ACTIVE_RUNS,
         tags={"import", dataset.owner},
         default_args=task_defaults(dataset.owner),
     ) as dag:
@@ -59,7 +55,7 @@ def import_dag(dataset: Dataset, *, schedule: Schedule = None, doc_md: str | Non
             """Judge every row by the suite and by what follows from the data set."""
             return tasks.validate(dataset)
 
-        @task
+        @task(max_active_tis_per_dag=1)  # a backfill's nights queue up here instead of meeting at the lock
         def load() -> dict[str, Any]:
             """Change the table, in one transaction."""
             return tasks.load(dataset)
@@ -72,8 +68,14 @@ def import_dag(dataset: Dataset, *, schedule: Schedule = None, doc_md: str | Non
 
         extract() >> validate() >> load() >> notify()
 
-    dag.fileloc = str(file)  # otherwise Airflow shows this module as the DAG's code
+    dag.fileloc = str(file)  # otherwise Airflow takes this module for the DAG's code
     return dag
+
+
+def declared_in() -> Path:
+    """The file whose code called the function that calls this one: the DAG file."""
+    frame = inspect.currentframe()
+    return Path(frame.f_back.f_back.f_code.co_filename) if frame and frame.f_back and frame.f_back.f_back else Path()
 
 
 def task_defaults(owner: str) -> dict[str, Any]:
@@ -82,7 +84,7 @@ def task_defaults(owner: str) -> dict[str, Any]:
         "owner": owner,
         "retries": 3,
         "retry_delay": datetime.timedelta(minutes=1),
-        "retry_exponential_backoff": True,
+        "retry_exponential_backoff": 2.0,  # a factor; True would be a factor of one
         "max_retry_delay": datetime.timedelta(minutes=10),
         "execution_timeout": datetime.timedelta(hours=3),
     }
@@ -99,10 +101,10 @@ def _timetable(dataset: Dataset, schedule: Schedule) -> Timetable | BaseTimetabl
     timetable = NightTimetable(schedule, timezone=settings().district.timezone)
     try:
         timetable.validate()
-    except Exception:
+    except AirflowTimetableInvalid:
         _slip(dataset, f'its schedule "{schedule}" is no cron expression such as "0 2 * * *"')
     return timetable
 
 
-def _slip(dataset: Dataset, what: str) -> None:
+def _slip(dataset: Dataset, what: str) -> NoReturn:
     raise DatasetError(f"Data set {dataset.name}: {what}.") from None

@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 
 
 @hookimpl
-def on_dag_run_success(dag_run: DagRun, msg: str) -> None:
+def on_dag_run_success(dag_run: DagRun) -> None:
     """Airflow calls this in the scheduler, or in the API server when a person sets the state."""
     write_note(dag_run)
 
 
 @hookimpl
-def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
+def on_dag_run_failed(dag_run: DagRun) -> None:
     """As above, for a run that failed."""
     write_note(dag_run)
 
@@ -35,7 +35,7 @@ def write_note(dag_run: DagRun) -> None:
     """Copy notify's text to the run's note, but for a note that a person wrote; never raises."""
     try:
         _copy(dag_run)
-    except Exception as error:  # the scheduler goes on whatever happens to a note
+    except Exception as error:  # noqa: BLE001 - the scheduler goes on whatever happens to a note
         log.warning("The note of a run of %s could not be written: %s", dag_run.dag_id, type(error).__name__)
 
 

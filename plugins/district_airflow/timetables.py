@@ -8,7 +8,7 @@ from typing import Any
 
 import pendulum
 from airflow.exceptions import InvalidPartitionKeyError
-from airflow.timetables.base import DagRunInfo, TimeRestriction, Timetable
+from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
 from airflow.timetables.trigger import CronPartitionTimetable
 
 NIGHT = "%Y-%m-%d"
@@ -23,6 +23,13 @@ class NightTimetable(CronPartitionTimetable):
 
     def __init__(self, cron: str, *, timezone: Any, **options: Any) -> None:
         super().__init__(cron, timezone=timezone, **{**options, "key_format": NIGHT})
+
+    def ticks(self, after: pendulum.DateTime, until: pendulum.DateTime) -> Iterator[pendulum.DateTime]:
+        """The cron expression's moments after ``after``, up to and with ``until``."""
+        tick = self._get_next(after)
+        while tick <= until:
+            yield tick
+            tick = self._get_next(tick)
 
     def iter_partition_dagrun_infos(
         self, *, earliest: datetime.datetime, latest: datetime.datetime
@@ -86,15 +93,22 @@ class AdministrationTimetable(Timetable):
         return self._nights.localize_partition_datetime(dt)
 
     def next_dagrun_info_v2(
-        self, *, last_dagrun_info: DagRunInfo | None, restriction: TimeRestriction
+        self,
+        *,
+        last_dagrun_info: DagRunInfo | None,
+        restriction: TimeRestriction,  # noqa: ARG002 - the windows are the only restriction
     ) -> DagRunInfo | None:
-        """The first slot after the last run; nights missed while Airflow was down are left out, but for the last."""
+        """The first slot after the last run; of what was missed while Airflow was down, only the last day's.
+
+        Airflow asks whenever it parses the file, so a slot that is due must be named until its run exists.
+        """
         now = pendulum.now("UTC")
-        last = last_dagrun_info.run_after if last_dagrun_info else now
-        missed = [slot for slot in self._slots(now.subtract(days=1), now) if slot.run_after > last]
-        if missed:
-            return missed[-1]
-        return next(self._slots(max(last, now), None), None)
+        last = last_dagrun_info.run_after if last_dagrun_info else now.subtract(minutes=10)
+        return next(self._slots(max(last, now.subtract(days=1))), None)
+
+    def infer_manual_data_interval(self, *, run_after: pendulum.DateTime) -> DataInterval:
+        """For a run that somebody starts with a logical date as well."""
+        return DataInterval.exact(run_after)
 
     def iter_partition_dagrun_infos(
         self, *, earliest: datetime.datetime, latest: datetime.datetime
@@ -106,30 +120,28 @@ class AdministrationTimetable(Timetable):
                 yield DagRunInfo(run_after=date, data_interval=None, partition_date=date, partition_key=each["key"])
 
     def _decode_partition_date(self, partition_key: str) -> pendulum.DateTime:
-        same_day: dict[str, int] = {}
+        same_day: list[str] = []
         for each in self._administrations:
-            place = same_day[each["test_begin"]] = same_day.get(each["test_begin"], -1) + 1
             if each["key"] == partition_key:
-                # A backfill takes two partitions of one date for the same, hence the minute.
-                return self._midnight(each["test_begin"]).add(minutes=place).in_timezone("UTC")
+                # A backfill takes two partitions of one date for the same, hence the minutes.
+                minutes = same_day.count(each["test_begin"])
+                return self._midnight(each["test_begin"]).add(minutes=minutes).in_timezone("UTC")
+            same_day.append(each["test_begin"])
         known = ", ".join(each["key"] for each in self._administrations) or "none yet"
         raise InvalidPartitionKeyError(
             f"{partition_key!r} is no administration of the settings file; it knows {known}."
         )
 
-    def _slots(self, after: pendulum.DateTime, until: pendulum.DateTime | None) -> Iterator[DagRunInfo]:
+    def _slots(self, after: pendulum.DateTime) -> Iterator[DagRunInfo]:
         """Runs due after ``after``, in order; administrations of one night follow each other by a minute."""
-        ends = [self._midnight(each["results_end"]).add(days=2) for each in self._administrations]
-        until = until or max(ends, default=after)
-        night = self._nights._get_prev(after.subtract(hours=2))
-        while night <= until:
+        end = max((self._midnight(each["results_end"]).add(days=2) for each in self._administrations), default=after)
+        for night in self._nights.ticks(after.subtract(hours=2), end):
             today = night.in_timezone(self._timezone).date().isoformat()
-            awaited = [e for e in self._administrations if e["results_begin"] <= today <= e["results_end"]]
+            awaited = [each for each in self._administrations if each["results_begin"] <= today <= each["results_end"]]
             for minutes, each in enumerate(awaited):
                 due = night.add(minutes=minutes)
-                if after < due <= until:
+                if due > after:
                     yield DagRunInfo(run_after=due, data_interval=None, partition_date=due, partition_key=each["key"])
-            night = self._nights._get_next(night)
 
     def _midnight(self, day: str) -> pendulum.DateTime:
         return pendulum.parse(day, tz=self._timezone)  # type: ignore[return-value]
