@@ -1,0 +1,84 @@
+"""Codes: the crosswalk from a source's local codes to standard ones, dated by school year."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, FromClause, Table, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from district.dataset import Dataset
+from district.derived import mapped
+from district.run import ImportStopped
+from district.tables import crosswalk
+
+OPEN_FROM, OPEN_TO = 0, 9999
+_HEADER = ["source_system", "school_year_from", "school_year_to", "local_code", "standard_code", "description"]
+
+
+def seed_crosswalk(connection: Connection, folder: Path) -> int:
+    """Adds the entries of ``folder/*.csv`` that the crosswalk table does not have yet; returns how many.
+
+    The table is the live crosswalk: an entry that a person changed there is not changed back.
+
+    Raises:
+        ImportStopped: a file is not what a crosswalk file is.
+    """
+    entries = [entry for path in sorted(folder.glob("*.csv")) for entry in _entries(path)]
+    if not entries:
+        return 0
+    statement = insert(crosswalk).on_conflict_do_nothing(
+        index_elements=["code_set", "source_system", "local_code", "school_year_from"]
+    )
+    before = connection.execute(select(func.count()).select_from(crosswalk)).scalar_one()
+    connection.execute(statement, entries)
+    return int(connection.execute(select(func.count()).select_from(crosswalk)).scalar_one() - before)
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        if reader.fieldnames != _HEADER:
+            raise ImportStopped(f"Crosswalk {path.name} must have the header {','.join(_HEADER)}.")
+        try:
+            return [
+                {
+                    "code_set": path.stem,
+                    "source_system": row["source_system"],
+                    "school_year_from": int(row["school_year_from"] or OPEN_FROM),
+                    "school_year_to": int(row["school_year_to"] or OPEN_TO),
+                    "local_code": row["local_code"],
+                    "standard_code": row["standard_code"],
+                    "description": row["description"] or "",
+                    "decided_by": "seed",
+                }
+                for row in reader
+            ]
+        except (ValueError, TypeError):
+            raise ImportStopped(f"Crosswalk {path.name}, line {reader.line_num}: years must be whole numbers.") from None
+
+
+def crosswalk_version(connection: Connection, dataset: Dataset) -> str:
+    """A digest of the entries that the data set's codes can meet."""
+    code_sets = sorted({column.code_set for column in dataset.coded if column.code_set})
+    columns = [crosswalk.c[name] for name in ("code_set", "source_system", "local_code", "standard_code")]
+    columns += [crosswalk.c.school_year_from, crosswalk.c.school_year_to]
+    rows = connection.execute(select(*columns).where(crosswalk.c.code_set.in_(code_sets)).order_by(*columns)).all()
+    return hashlib.sha256(repr([tuple(row) for row in rows]).encode()).hexdigest()
+
+
+def descriptors(dataset: Dataset, staged: Table, source: str) -> tuple[FromClause, list[Any]]:
+    """The staged rows joined to the crosswalk, and the data set's target columns from there, in order."""
+    joined: FromClause = staged
+    columns: list[Any] = []
+    for column in dataset.columns:
+        columns.append(staged.c[column.name])
+        if column.code_set:
+            entry = crosswalk.alias(f"crosswalk_{column.name}")
+            condition = mapped(staged.c[column.name], column.code_set, staged.c.school_year, source, entry)
+            joined = joined.outerjoin(entry, condition)
+            columns.append(entry.c.standard_code.label(column.descriptor))
+    return joined, columns

@@ -1,0 +1,151 @@
+"""The ``district`` command: the same steps as the DAGs, by hand, without Airflow."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from district.catalog import UnknownDataset, find_dataset
+from district.dataset import Dataset, DatasetError
+from district.layout import LayoutError, read_layout
+from district.run import ImportStopped, RunSummary
+from district.settings import SettingsError, settings
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="A district's nightly imports, by hand."
+)
+_FILE = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The extract to read.")]
+_DATASET = Annotated[str, typer.Argument(help="The data set's name, such as enrollment.")]
+_LAYOUT = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="A layout file (YAML) in place of the data set's own.")
+]
+_PARTITION = Annotated[str, typer.Option(help="Night (YYYY-MM-DD) or administration; today's night if left out.")]
+
+
+def _plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What a person can mend is said in a sentence and exit status 1, never as a traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except (ImportStopped, SettingsError, DatasetError, LayoutError, UnknownDataset) as error:
+            typer.secho(str(error), fg="red", err=True)
+            raise typer.Exit(1) from None
+        except _database_errors() as error:
+            from district.database import clean_error
+
+            typer.secho(f"The database cannot be used ({clean_error(error)}).", fg="red", err=True)
+            typer.echo("Check DISTRICT_DATABASE_URL and that the server runs; `district migrate` makes the tables.", err=True)
+            raise typer.Exit(1) from None
+
+    return wrapped
+
+
+def _database_errors() -> type[Exception]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return SQLAlchemyError
+
+
+@app.command("import")
+@_plain_errors
+def import_file(dataset: _DATASET, file: _FILE, layout: _LAYOUT = None, partition: _PARTITION = "") -> None:
+    """Import one file: extract, validate and load it, and show what came of it."""
+    _run_steps(dataset, file, layout, partition, preview=False)
+
+
+@app.command()
+@_plain_errors
+def check(dataset: _DATASET, file: _FILE, layout: _LAYOUT = None, partition: _PARTITION = "") -> None:
+    """Do everything but the load: show the issues, and what the load would change."""
+    _run_steps(dataset, file, layout, partition, preview=True)
+
+
+@app.command()
+@_plain_errors
+def status(nights: Annotated[int, typer.Option(help="How many nights back.", min=1)] = 1) -> None:
+    """Show the newest run of each data set."""
+    from district.report import print_status
+
+    print_status(nights)
+
+
+@app.command()
+@_plain_errors
+def migrate() -> None:
+    """Bring the import log's tables to the newest revision; safe to repeat."""
+    from district.database import migrate as run_migrations
+
+    run_migrations()
+    typer.echo("The import log is at the newest revision.")
+
+
+@app.command()
+@_plain_errors
+def generate(
+    folder: Annotated[Path, typer.Argument(file_okay=False, help="Where to write the synthetic district.")],
+    size: Annotated[str, typer.Option(help="small, medium, large, very_large or a number of students.")] = "small",
+    seed: Annotated[int, typer.Option(help="The same seed writes the same bytes.")] = 1,
+    nights: Annotated[int, typer.Option(min=1, help="How many nights of extracts.")] = 2,
+) -> None:
+    """Write a synthetic district's extracts, its truth, and expected.json."""
+    from district.synthetic import generate as write_district
+
+    chosen: str | int = int(size) if size.isdigit() else size
+    try:
+        write_district(folder, size=chosen, seed=seed, nights=nights)
+    except ValueError as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"Wrote {nights} nights of a synthetic district ({size}, seed {seed}) to {folder}.")
+
+
+@app.command()
+@_plain_errors
+def demo(
+    exit_after: Annotated[bool, typer.Option("--exit", help="Stop after the table instead of leaving the UI up.")] = False,
+    size: Annotated[str, typer.Option(help="small, medium, large or a number of students.")] = "small",
+) -> None:
+    """Run two nights of a synthetic district through a real Airflow and PostgreSQL."""
+    from district.demo import run_demo
+
+    raise typer.Exit(run_demo(exit_after=exit_after, size=int(size) if size.isdigit() else size))
+
+
+def _run_steps(name: str, file: Path, layout_file: Path | None, partition: str, *, preview: bool) -> None:
+    from district import pipeline
+    from district.report import print_run
+
+    dataset: Dataset = find_dataset(name, settings().dags_folder)
+    layout = read_layout(layout_file) if layout_file else None
+    run_key = f"{'check' if preview else 'cli'}-{uuid.uuid4()}"
+    chosen = partition or str(settings().district.today())
+    stopped: ImportStopped | None = None
+    try:
+        run: RunSummary = pipeline.extract(dataset, partition=chosen, run_key=run_key, file=file, layout=layout)
+        if run.state != "unchanged":
+            pipeline.validate(dataset, run_key=run_key)
+            pipeline.load(dataset, run_key=run_key, preview=preview)
+    except ImportStopped as error:
+        stopped = error
+    pipeline.close(dataset, run_key=run_key, preview=preview)
+    print_run(dataset, run_key)
+    if stopped is not None:
+        typer.secho(f"{stopped.state.capitalize()}: {stopped}", fg="red", err=True)
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """The console script."""
+    app(prog_name="district")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

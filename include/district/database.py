@@ -1,0 +1,125 @@
+"""The district's PostgreSQL: engine, migrations, the tables that follow from a data set, and clean errors."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, NullPool, Table, create_engine, inspect, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.schema import CreateColumn, CreateTable
+
+from district.calendar import calendar_rows
+from district.dataset import Dataset
+from district.run import ImportStopped
+from district.settings import SettingsError, settings
+from district.tables import DISTRICT, calendar_date, target_table
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+OLDEST_SERVER = 17
+
+
+@lru_cache(maxsize=8)
+def engine_for(url: str) -> Engine:
+    """An engine that keeps no connection open between tasks and shows no parameter in an error."""
+    return create_engine(
+        url,
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args={"application_name": "district-imports", "connect_timeout": 10},
+    )
+
+
+def engine() -> Engine:
+    """The engine of DISTRICT_DATABASE_URL."""
+    url = settings().database_url.get_secret_value()
+    if not url:
+        raise SettingsError(
+            "DISTRICT_DATABASE_URL is not set; give the SQLAlchemy URL of the district's PostgreSQL, "
+            "such as postgresql+psycopg2://loader:password@host/district."
+        )
+    return engine_for(url)
+
+
+def migrate(url: str | None = None) -> None:
+    """Brings the import log's tables to the newest revision; safe to repeat."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    chosen = engine_for(url) if url else engine()
+    with chosen.begin() as connection:
+        version = connection.dialect.server_version_info or (0,)
+        if version[0] < OLDEST_SERVER:
+            raise SettingsError(f"PostgreSQL {version[0]} is too old; version {OLDEST_SERVER} or newer is needed.")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def ensure_target(connection: Connection, dataset: Dataset) -> Table:
+    """The data set's table, created or widened by new columns; never narrowed.
+
+    Raises:
+        ImportStopped: the declaration changed the type of a column that already holds data.
+    """
+    table = target_table(dataset)
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('district.ddl'))"))
+    inspector = inspect(connection)
+    if not inspector.has_table(table.name, schema=DISTRICT):
+        connection.execute(CreateTable(table))
+        return table
+    present = {column["name"]: column["type"] for column in inspector.get_columns(table.name, schema=DISTRICT)}
+    preparer = connection.dialect.identifier_preparer
+    for column in table.columns:
+        if column.name not in present:
+            column.nullable = True
+            ddl = CreateColumn(column).compile(dialect=connection.dialect)
+            connection.execute(text(f"ALTER TABLE {preparer.format_table(table)} ADD COLUMN {ddl}"))
+            continue
+        wanted = column.type.compile(connection.dialect)
+        if present[column.name].compile(connection.dialect) != wanted:
+            raise ImportStopped(
+                f"Data set {dataset.name}: column {column.name} is declared {wanted} and stored otherwise; "
+                "declare it under a new name, or migrate the table first."
+            )
+    return table
+
+
+def sync_calendar(connection: Connection) -> None:
+    """Writes the settings' school years to ``district.calendar_date``, for rules that ask whether a day instructs."""
+    rows = calendar_rows(settings().district)
+    current = {
+        (row.school_year, row.date, row.instructional) for row in connection.execute(calendar_date.select()).all()
+    }
+    if current != {(row["school_year"], row["date"], row["instructional"]) for row in rows}:
+        connection.execute(calendar_date.delete())
+        if rows:
+            connection.execute(calendar_date.insert(), rows)
+
+
+def copy_csv(connection: Connection, table: Table, columns: list[str], source: Any) -> None:
+    """COPY of CSV bytes (a binary file object) into a table's columns; an empty unquoted field is null."""
+    preparer = connection.dialect.identifier_preparer
+    names = ", ".join(preparer.quote(name) for name in columns)
+    statement = f"COPY {preparer.format_table(table)} ({names}) FROM STDIN (FORMAT csv)"
+    with raw_cursor(connection) as cursor:
+        cursor.copy_expert(statement, source)
+
+
+def raw_cursor(connection: Connection) -> Any:
+    """A psycopg2 cursor in the connection's transaction, for COPY."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    return driver.cursor()
+
+
+def clean_error(error: BaseException) -> str:
+    """What may be said of a database error: its class and SQLSTATE, never its text, which can hold a value."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    state = getattr(cause, "pgcode", None)
+    kind = type(cause).__name__
+    if isinstance(error, SQLAlchemyError | OSError) or state:
+        return f"{kind}{f' (SQLSTATE {state})' if state else ''}"
+    return kind

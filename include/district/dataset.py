@@ -1,0 +1,149 @@
+"""What a data set is: its columns, key, scope, parents and gate, declared once in its DAG file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from district.layout import Layout
+
+ColumnType = Literal["text", "integer", "decimal", "date", "boolean"]
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+_RESERVED = frozenset({"import_run_id", "source_line", "withdrawn_at", "row_no"})
+
+
+class DatasetError(ValueError):
+    """A slip in a data set's declaration: names the data set and says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One canonical column.
+
+    A column with a ``code_set`` holds the district's own code and is named ``..._code``; its table gains a
+    second column, the ``descriptor``, with the standard code that the crosswalk gives it (Ed-Fi's suffixes).
+    """
+
+    name: str = field(kw_only=False)
+    type: ColumnType = field(default="text", kw_only=False)
+    required: bool = False
+    personal: bool = False
+    code_set: str | None = None
+    descriptor: str = ""
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if self.code_set and not self.descriptor:
+            object.__setattr__(self, "descriptor", self.name.removesuffix("_code"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parent:
+    """Another data set whose rows must exist first: ``on`` pairs this data set's columns with the parent's, by name."""
+
+    dataset: str = field(kw_only=False)
+    on: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """Extract files in the drop folder, by glob; ``{partition}`` stands for the run's partition key.
+
+    ``member`` names the file inside, by glob, where the deliveries are zip files.
+    """
+
+    pattern: str = field(kw_only=False)
+    member: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """Shares (0 to 1) of a scope's rows above which a batch is held until a person decides."""
+
+    rejected: float = 0.10
+    withdrawn: float = 0.10
+    updated: float = 0.75
+    orphans: float = 0.02
+    grown: float = 3.0
+    floor: int = 20
+    """Below this many rows no share is judged: two of three rows gone is a small school, not an accident."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """One data set: everything the import, its table, its pages and its tests derive from.
+
+    ``scope`` names the columns whose values bound a delivery: a full extract replaces, and withdraws, only rows
+    whose scope values it holds. ``partition`` says what a run's partition key means: a night (ISO date) or the
+    value of that column (such as an administration).
+    """
+
+    name: str
+    extract: Files
+    key: tuple[str, ...]
+    scope: tuple[str, ...]
+    columns: tuple[Column, ...]
+    owner: str = "data_person"
+    parents: tuple[Parent, ...] = ()
+    layout: Layout = field(default_factory=Layout)
+    gate: Gate = field(default_factory=Gate)
+    partition: str = "night"
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            self._slip("its name must be lower case letters, digits and _, at most 48 characters")
+        names = [column.name for column in self.columns]
+        targets = self.target_columns
+        for repeated in sorted({name for name in targets if targets.count(name) > 1}):
+            self._slip(f"column {repeated} stands twice; remove one, or name the descriptor with descriptor=")
+        for column in self.columns:
+            if not _NAME.fullmatch(column.name) or column.name in _RESERVED:
+                self._slip(f"column {column.name} must be lower case letters, digits and _, and not a reserved name")
+            if column.type not in ("text", "integer", "decimal", "date", "boolean"):
+                self._slip(f"column {column.name} has type {column.type}; use text, integer, decimal, date or boolean")
+            if column.code_set and not column.name.endswith("_code"):
+                self._slip(f"column {column.name} has a code set, so name it {column.name}_code")
+        if not self.key or not self.scope:
+            self._slip("give it a key=(...) and a scope=(...), each of at least one column")
+        wanted: Mapping[str, tuple[str, ...]] = {
+            "key": self.key,
+            "scope": self.scope,
+            "layout": (*self.layout.columns, *self.layout.constants, *self.layout.patterns),
+            **{f"parent {parent.dataset}": parent.on for parent in self.parents},
+        }
+        for where, columns in wanted.items():
+            for name in columns:
+                if name not in names:
+                    self._slip(f"its {where} names the column {name}, which it does not declare")
+        if not set(self.scope) <= set(self.key):
+            self._slip("every scope column must be part of the key, so that no key can move between scopes")
+        if self.partition != "night" and self.partition not in self.scope:
+            self._slip(f"partition={self.partition} must be one of its scope columns")
+
+    def _slip(self, what: str) -> None:
+        raise DatasetError(f"Data set {self.name}: {what}.")
+
+    def column(self, name: str) -> Column:
+        """The declared column of that name; KeyError if there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Columns that may not be empty: the key, the scope and those declared required."""
+        return tuple(c.name for c in self.columns if c.required or c.name in self.key or c.name in self.scope)
+
+    @property
+    def coded(self) -> tuple[Column, ...]:
+        """Columns that hold a local code."""
+        return tuple(column for column in self.columns if column.code_set)
+
+    @property
+    def target_columns(self) -> list[str]:
+        """Column names of the data set's table, in order: each column, and behind a code its descriptor."""
+        return [name for column in self.columns for name in (column.name, column.descriptor) if name]

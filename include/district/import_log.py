@@ -1,0 +1,231 @@
+"""The import log: one row per run and per issue, and what earlier runs left behind."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, case, delete, func, insert, literal, select, update
+
+from district.dataset import Dataset
+from district.landing import Arrival, Landed
+from district.rules import Rule
+from district.run import RunSummary, State
+from district.shape import FileWarning
+from district.tables import delivery, finding_table, import_issue, import_run
+
+COUNTS = ("read", "rejected", "superseded", "warnings", "inserted", "updated", "unchanged", "withdrawn")
+FINAL: tuple[State, ...] = (
+    "checked","loaded", "unchanged", "held", "refused", "blocked", "locked", "failed", "missing")
+
+
+def open_run(connection: Connection, dataset: Dataset, *, partition: str, run_key: str, night: datetime.date) -> int:
+    """The id of the run to extract for: a new one, or the one that an earlier try of the same task left unloaded."""
+    latest = find_run(connection, dataset, run_key)
+    if latest is not None and latest.state not in ("loaded", "unchanged"):
+        connection.execute(delete(import_issue).where(import_issue.c.import_run_id == latest.id))
+        update_run(connection, latest.id, state="started", reason="", rule_id="", finished_at=None, **dict.fromkeys(COUNTS, 0))
+        return int(latest.id)
+    values = {
+        "dataset": dataset.name,
+        "run_key": run_key,
+        "partition": partition,
+        "night": night,
+        "owner": dataset.owner,
+        "state": "started",
+    }
+    return int(connection.execute(insert(import_run).values(values).returning(import_run.c.id)).scalar_one())
+
+
+def find_run(connection: Connection, dataset: Dataset, run_key: str) -> Row[Any] | None:
+    """The newest run of a data set under a run key."""
+    query = select(import_run).where(import_run.c.dataset == dataset.name, import_run.c.run_key == run_key)
+    return connection.execute(query.order_by(import_run.c.id.desc()).limit(1)).first()
+
+
+def update_run(connection: Connection, run_id: int, **values: Any) -> None:
+    """Sets columns of a run; a final state also says when it was reached."""
+    if values.get("state") in FINAL:
+        values.setdefault("finished_at", func.clock_timestamp())
+    connection.execute(update(import_run).where(import_run.c.id == run_id).values(**values))
+
+
+def summary(connection: Connection, run_id: int) -> RunSummary:
+    """The run as a task hands it on."""
+    row = connection.execute(select(import_run).where(import_run.c.id == run_id)).one()._mapping
+    counts = {name: row[name] for name in COUNTS}
+    texts = {name: row[name] for name in ("dataset", "partition", "state", "reason")}
+    return RunSummary(id=run_id, **texts, **counts)
+
+
+def last_loaded(connection: Connection, dataset: Dataset, partition: str) -> Row[Any] | None:
+    """The newest run whose rows stand in the table: of the data set, or of its partition where it has such."""
+    query = select(import_run, delivery.c.sha256, delivery.c.file_name).join(delivery)
+    query = query.where(import_run.c.dataset == dataset.name, import_run.c.state == "loaded")
+    if dataset.partition != "night":
+        query = query.where(import_run.c.partition == partition)
+    return connection.execute(query.order_by(import_run.c.loaded_at.desc()).limit(1)).first()
+
+
+def parent_run(connection: Connection, parent: str, partition: str) -> Row[Any] | None:
+    """The newest run of a parent data set for the same night."""
+    query = select(import_run).where(import_run.c.dataset == parent, import_run.c.partition == partition)
+    return connection.execute(query.order_by(import_run.c.id.desc()).limit(1)).first()
+
+
+def record_delivery(connection: Connection, dataset: Dataset, arrival: Arrival, landed: Landed) -> int:
+    """The id of the delivery, by its sha256; the same bytes sent again are the same delivery."""
+    known = select(delivery.c.id).where(delivery.c.dataset == dataset.name, delivery.c.sha256 == landed.sha256)
+    found = connection.execute(known).scalar()
+    if found is not None:
+        return int(found)
+    values = {
+        "dataset": dataset.name,
+        "sha256": landed.sha256,
+        "file_name": arrival.path.name,
+        "size": landed.size,
+        "final_newline": landed.final_newline,
+        "modified_at": datetime.datetime.fromtimestamp(arrival.modified, datetime.UTC),
+    }
+    return int(connection.execute(insert(delivery).values(values).returning(delivery.c.id)).scalar_one())
+
+
+def always_ends_with_newline(connection: Connection, dataset: Dataset) -> bool:
+    """Whether the sender ended each of its last three loaded deliveries with a line break (and there were three)."""
+    query = select(delivery.c.final_newline).join(import_run).where(import_run.c.state == "loaded")
+    query = query.where(import_run.c.dataset == dataset.name).order_by(import_run.c.loaded_at.desc()).limit(3)
+    ends = list(connection.execute(query).scalars())
+    return len(ends) == 3 and all(ends)
+
+
+def record_file_issue(connection: Connection, dataset: Dataset, run_id: int, warning: FileWarning, stage: str) -> None:
+    """An issue of the file as a whole."""
+    rule = Rule(
+        rule_id=warning.rule_id,
+        severity="warning" if warning.severity == "warning" else "info",
+        title=warning.title,
+        fix=warning.fix,
+        owner=dataset.owner,
+        on_fail="report",
+    )
+    record_issue(connection, dataset, run_id, rule, rows=1, first_line=None, cause=warning.cause, stage=stage)
+
+
+def record_issue(
+    connection: Connection,
+    dataset: Dataset,
+    run_id: int,
+    rule: Rule,
+    *,
+    rows: int,
+    first_line: int | None,
+    stage: str,
+    cause: str = "",
+) -> None:
+    """One issue: a rule, its cause where one is known, and how many rows it touches."""
+    earlier = (
+        select(func.min(import_issue.c.first_seen))
+        .join(import_run, import_run.c.id == import_issue.c.import_run_id)
+        .where(import_run.c.dataset == dataset.name, import_issue.c.rule_id == rule.rule_id, import_issue.c.cause == cause)
+        .scalar_subquery()
+    )
+    night = select(import_run.c.night).where(import_run.c.id == run_id).scalar_subquery()
+    values = {
+        "import_run_id": run_id,
+        "stage": stage,
+        "rule_id": rule.rule_id,
+        "severity": rule.severity,
+        "title": rule.title,
+        "fix": rule.fix,
+        "owner": rule.owner,
+        "column_name": ",".join(rule.columns),
+        "cause": cause,
+        "fate": rule.on_fail,
+        "rows": rows,
+        "first_line": first_line,
+        "first_seen": func.coalesce(earlier, night),
+    }
+    connection.execute(insert(import_issue).values(values))
+
+
+def record_findings(connection: Connection, dataset: Dataset, run_id: int, rules: dict[str, Rule]) -> None:
+    """Turns the run's findings into issues, one per rule and cause."""
+    findings = finding_table(dataset, run_id)
+    query = select(
+        findings.c.rule_id, findings.c.cause, func.count(), func.min(findings.c.row_no)
+    ).group_by(findings.c.rule_id, findings.c.cause)
+    for rule_id, cause, rows, first in connection.execute(query).all():
+        record_issue(
+            connection, dataset, run_id, rules[rule_id], rows=rows, first_line=first, cause=cause, stage="validate"
+        )
+
+
+def forget_issues(connection: Connection, run_id: int, stage: str) -> None:
+    """Removes the issues that an earlier try of a stage recorded."""
+    gone = (import_issue.c.import_run_id == run_id, import_issue.c.stage == stage)
+    connection.execute(delete(import_issue).where(*gone))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fates:
+    """How many rows the findings keep out, and why."""
+
+    rejected: int
+    superseded: int
+    orphans: int
+    """Of the rejected ones, those without a parent row."""
+    unmapped: int
+    """Of the rejected ones, those with an unknown code."""
+
+
+def count_fates(connection: Connection, dataset: Dataset, run_id: int) -> Fates:
+    """The fates of the run's rows as the findings so far have them; a row that is rejected is not superseded too."""
+    findings = finding_table(dataset, run_id)
+    by_row = (
+        select(
+            findings.c.row_no,
+            func.bool_or(findings.c.fate == "reject").label("rejected"),
+            func.bool_or(findings.c.fate == "supersede").label("superseded"),
+            func.bool_or(findings.c.rule_id.startswith(f"{dataset.name}.parent.")).label("orphan"),
+            func.bool_or(findings.c.rule_id.in_([f"{dataset.name}.{c.name}.code" for c in dataset.coded])).label("code"),
+        )
+        .group_by(findings.c.row_no)
+        .subquery()
+    )
+    found = by_row.c
+    query = select(
+        func.count().filter(found.rejected),
+        func.count().filter(found.superseded, ~found.rejected),
+        func.count().filter(found.orphan),
+        func.count().filter(found.code),
+    ).select_from(by_row)
+    rejected, superseded, orphans, unmapped = connection.execute(query).one()
+    return Fates(rejected=rejected, superseded=superseded, orphans=orphans, unmapped=unmapped)
+
+
+def count_warnings(connection: Connection, run_id: int) -> int:
+    """The sum over the run's warnings."""
+    warnings = select(func.coalesce(func.sum(import_issue.c.rows), 0)).where(
+        import_issue.c.import_run_id == run_id, import_issue.c.severity == "warning"
+    )
+    return int(connection.execute(warnings).scalar_one())
+
+
+def issues_of(connection: Connection, run_id: int, limit: int | None = None) -> list[Row[Any]]:
+    """The run's issues, those that stop the most rows first."""
+    grade = case((import_issue.c.severity == "critical", 0), (import_issue.c.severity == "warning", 1), else_=2)
+    query = select(import_issue).where(import_issue.c.import_run_id == run_id)
+    return list(connection.execute(query.order_by(grade, import_issue.c.rows.desc(), import_issue.c.id).limit(limit)))
+
+
+
+
+def copy_issues(connection: Connection, from_run: int, to_run: int) -> None:
+    """An unchanged file's issues are those it had when it was loaded."""
+    names = [column.name for column in import_issue.columns if column.name not in ("id", "import_run_id")]
+    rows = select(literal(to_run), *[import_issue.c[name] for name in names]).where(
+        import_issue.c.import_run_id == from_run
+    )
+    connection.execute(insert(import_issue).from_select(["import_run_id", *names], rows))

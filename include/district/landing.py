@@ -1,0 +1,245 @@
+"""Landing: find the night's delivery, wait until it is complete, keep an immutable copy named by its sha256."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import json
+import os
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+
+from district.dataset import Files
+from district.run import NotArrived, Refused
+
+BLOCK = 1 << 20
+# What senders call a file they have not finished writing.
+UNFINISHED = (".part", ".partial", ".tmp", ".filepart", ".crdownload", ".uploading")
+# A nightly extract compresses 5 to 20 fold; a bomb a thousandfold.
+MAX_ZIP_RATIO = 200
+MAX_ZIP_BYTES = 20 << 30
+MAX_ZIP_MEMBERS = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """A file in the drop folder, and what its sender says of it in ``<file>.manifest.json``."""
+
+    path: Path
+    modified: float
+    """Seconds since 1970, as the file system or the manifest says."""
+    rows: int | None = None
+    sha256: str | None = None
+    older: tuple[str, ...] = ()
+    """Names of further, older deliveries that match the pattern."""
+    misspelt: bool = False
+    """The name matched only when upper and lower case were ignored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Landed:
+    """The immutable copy of a delivery and a census of its bytes."""
+
+    path: Path
+    sha256: str
+    size: int
+    head: bytes
+    newlines: int
+    returns: int
+    return_newlines: int
+    quotes: int
+    nuls: int
+    control_z: bool
+    final_newline: bool
+    invalid_utf8_at: int | None
+    """Offset of the first byte that is not UTF-8."""
+
+
+def find_delivery(extract: Files, folder: Path, *, partition: str) -> Arrival:
+    """The newest delivery that matches the pattern.
+
+    Raises:
+        NotArrived: nothing complete is there; says which pattern was looked for.
+        Refused: a manifest beside the file cannot be read.
+    """
+    pattern = extract.pattern.replace("{partition}", partition)
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file()) if folder.is_dir() else []
+    finished = [n for n in names if not n.lower().endswith((*UNFINISHED, ".manifest.json"))]
+    exact = [name for name in finished if fnmatch(name, pattern)]
+    matching = exact or [name for name in finished if fnmatch(name.lower(), pattern.lower())]
+    if not matching:
+        growing = [n for n in names if n.lower().endswith(UNFINISHED) and fnmatch(n.rsplit(".", 1)[0], pattern)]
+        if growing:
+            raise NotArrived(f"{growing[0]} is still being written; it is read once its sender has renamed it.")
+        raise NotArrived(f"No file named {pattern} is in the drop folder yet.")
+    arrivals = sorted((_arrival(folder / name) for name in matching), key=lambda a: (a.modified, a.path.name))
+    newest = arrivals[-1]
+    return Arrival(
+        path=newest.path,
+        modified=newest.modified,
+        rows=newest.rows,
+        sha256=newest.sha256,
+        older=tuple(arrival.path.name for arrival in arrivals[:-1]),
+        misspelt=not exact,
+    )
+
+
+def _arrival(path: Path) -> Arrival:
+    manifest = path.with_name(path.name + ".manifest.json")
+    content: dict[str, object] = {}
+    if manifest.exists():
+        try:
+            content = json.loads(manifest.read_text(encoding="utf-8"))
+            rows, created = content.get("rows"), content.get("created")
+            digest = content.get("sha256")
+            return Arrival(
+                path=path,
+                modified=float(str(created)) if created is not None else path.stat().st_mtime,
+                rows=None if rows is None else int(str(rows)),
+                sha256=None if digest is None else str(digest),
+            )
+        except (ValueError, AttributeError):
+            message = f"{manifest.name} must be JSON with rows, sha256 and created (seconds); ask the sender to mend it."
+            raise Refused(message, rule_id="file.manifest") from None
+    return Arrival(path=path, modified=path.stat().st_mtime)
+
+
+def wait_until_stable(arrival: Arrival, seconds: float, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Returns once the file has not grown for ``seconds``; at once if it has a manifest or is older than that.
+
+    Raises:
+        NotArrived: it grew, or went, meanwhile.
+    """
+    before = arrival.path.stat()
+    if arrival.sha256 or arrival.rows is not None or time.time() - before.st_mtime >= seconds:
+        return
+    sleep(seconds)
+    try:
+        after = arrival.path.stat()
+    except FileNotFoundError:
+        raise NotArrived(f"{arrival.path.name} was taken away while it arrived.") from None
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise NotArrived(f"{arrival.path.name} is still growing.")
+
+
+def land(path: Path, folder: Path, *, member: str = "") -> Landed:
+    """Copies a delivery (or one member of a zip) to ``folder/<sha256>``, readable by this system alone.
+
+    The copy is written under a temporary name and renamed, so a killed landing leaves no half file behind.
+
+    Raises:
+        Refused: a zip holds what no extract holds.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".landing-")  # mode 0600
+    census = _Census()
+    try:
+        with os.fdopen(handle, "wb") as copy:
+            for block in _blocks(path, member):
+                census.add(block)
+                copy.write(block)
+            copy.flush()
+            os.fsync(copy.fileno())
+        target = folder / census.sha256
+        os.chmod(temporary, 0o400)
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return census.landed(target)
+
+
+def _blocks(path: Path, member: str) -> Iterator[bytes]:
+    if not member:
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                yield block
+        return
+    with _open_zip(path) as archive:
+        info = _zip_member(archive, member, path.name)
+        total = 0
+        with archive.open(info) as file:
+            while block := file.read(BLOCK):
+                total += len(block)
+                # The sizes in a zip are its sender's claim; what really comes out is counted.
+                if total > min(MAX_ZIP_BYTES, MAX_ZIP_RATIO * max(info.compress_size, BLOCK)):
+                    raise Refused(f"{path.name} expands beyond any extract's size.", rule_id="file.zip_bomb")
+                yield block
+
+
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile:
+        raise Refused(f"{path.name} is not a readable zip file; ask the sender for it again.", rule_id="file.zip") from None
+
+
+def _zip_member(archive: zipfile.ZipFile, member: str, name: str) -> zipfile.ZipInfo:
+    infos = [info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")]
+    if len(infos) > MAX_ZIP_MEMBERS:
+        raise Refused(f"{name} holds {len(infos)} files; an extract holds a few.", rule_id="file.zip_members")
+    for info in infos:
+        inside = PurePosixPath(info.filename.replace("\\", "/"))
+        symlink = (info.external_attr >> 16) & 0o170000 == 0o120000
+        if inside.is_absolute() or ".." in inside.parts or symlink or inside.suffix.lower() == ".zip":
+            raise Refused(f"{name} holds a path, link or zip inside that no extract needs.", rule_id="file.zip_path")
+    matching = [info for info in infos if fnmatch(PurePosixPath(info.filename).name, member)]
+    if len(matching) != 1:
+        raise Refused(f"{name} holds {len(matching)} files named {member}; exactly one is needed.", rule_id="file.zip_member")
+    return matching[0]
+
+
+class _Census:
+    """Counts, in one pass with the copy, what the shape checks ask for."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self._utf8 = codecs.getincrementaldecoder("utf-8")()
+        self._size = self._newlines = self._returns = self._return_newlines = self._quotes = self._nuls = 0
+        self._invalid_at: int | None = None
+        self._head = self._last = b""
+        self._control_z = False
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+    def add(self, block: bytes) -> None:
+        self._sha256.update(block)
+        if len(self._head) < BLOCK:
+            self._head += block[: BLOCK - len(self._head)]
+        self._newlines += block.count(b"\n")
+        self._returns += block.count(b"\r")
+        self._return_newlines += block.count(b"\r\n") + (self._last == b"\r" and block[:1] == b"\n")
+        self._quotes += block.count(b'"')
+        self._nuls += block.count(b"\0")
+        self._control_z = self._control_z or b"\x1a" in block
+        if self._invalid_at is None:
+            pending = len(self._utf8.getstate()[0])
+            try:
+                self._utf8.decode(block)
+            except UnicodeDecodeError as error:
+                self._invalid_at = self._size - pending + error.start
+        self._size += len(block)
+        self._last = block[-1:]
+
+    def landed(self, path: Path) -> Landed:
+        return Landed(
+            path=path,
+            sha256=self.sha256,
+            size=self._size,
+            head=self._head,
+            newlines=self._newlines,
+            returns=self._returns,
+            return_newlines=self._return_newlines,
+            quotes=self._quotes,
+            nuls=self._nuls,
+            control_z=self._control_z,
+            final_newline=self._last in (b"\n", b"\r"),
+            invalid_utf8_at=self._invalid_at,
+        )

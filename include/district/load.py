@@ -1,0 +1,235 @@
+"""Load: the rows that may load go into the table in one transaction, or nothing does."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Row,
+    Subquery,
+    Table,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from district.codes import descriptors
+from district.dataset import Dataset
+from district.derived import sent_but_rejected
+from district.gate import Changes
+from district.layout import Layout
+from district.run import Locked
+from district.shape import records
+from district.tables import (
+    finding_table,
+    quarantined_row,
+    row_history,
+    staging_table,
+    target_table,
+)
+
+QUARANTINE_PAGE = 5_000
+
+
+def lock(connection: Connection, dataset: Dataset, partition: str) -> None:
+    """Takes the lock of a data set (or of its partition) until the transaction ends; a killed load frees it at once.
+
+    Raises:
+        Locked: another session loads it; names that session.
+    """
+    part = "" if dataset.partition == "night" else partition
+    keys = {"dataset": f"district.{dataset.name}", "part": part}
+    query = text("SELECT pg_try_advisory_xact_lock(hashtext(:dataset), hashtext(:part))")
+    if connection.execute(query, keys).scalar():
+        return
+    holder = connection.execute(
+        text(
+            "SELECT pid, backend_start::timestamp(0) AS since FROM pg_locks JOIN pg_stat_activity USING (pid) "
+            "WHERE locktype = 'advisory' AND granted AND classid::bigint = hashtext(:dataset)::bigint & 4294967295 "
+            "AND objid::bigint = hashtext(:part)::bigint & 4294967295 LIMIT 1"
+        ),
+        keys,
+    ).first()
+    who = f" by database session {holder.pid}, connected since {holder.since}" if holder else ""
+    raise Locked(f"{dataset.name} is locked{who}: another run of it is loading. This run tries again.")
+
+
+class Loader:
+    """One load: says what would change, then changes it. All in the caller's transaction."""
+
+    def __init__(self, connection: Connection, dataset: Dataset, layout: Layout, run: Row[Any]) -> None:
+        self._connection = connection
+        self._dataset = dataset
+        self._layout = layout
+        self._run = run
+        self._target = target_table(dataset)
+        self._staged = staging_table(dataset, run.id)
+        self._findings = finding_table(dataset, run.id)
+        self._good = self._good_rows()
+        connection.execute(text("SET LOCAL work_mem = '256MB'"))
+
+    def changes(self) -> Changes:
+        """Decides for every row what the load would do, in temporary tables; nothing changes yet."""
+        good, target, connection = self._good, self._target, self._connection
+        on_key = and_(*[target.c[name] == good.c[name] for name in self._dataset.key])
+        names = self._dataset.target_columns
+        differs = tuple_(*[target.c[name] for name in names]).op("IS DISTINCT FROM")(
+            tuple_(*[good.c[name] for name in names])
+        )
+        action = case(
+            (target.c.import_run_id.is_(null()), "insert"),
+            (or_(target.c.withdrawn_at.is_not(null()), differs), "update"),
+            else_="keep",
+        )
+        decided = select(good.c.row_no, action.label("action")).select_from(good.outerjoin(target, on_key))
+        self._create_temporary("change", decided)
+        self._create_temporary("vanished", self._vanished())
+        counts: dict[str, int] = defaultdict(int)
+        for kind, count in connection.execute(text("SELECT action, count(*) FROM change GROUP BY action")).all():
+            counts[kind] = count
+        withdrawn = connection.execute(text("SELECT count(*) FROM vanished")).scalar_one()
+        standing = select(func.count()).select_from(target).where(target.c.withdrawn_at.is_(null()), self._in_scope())
+        return Changes(
+            standing=connection.execute(standing).scalar_one(),
+            inserted=counts["insert"],
+            updated=counts["update"],
+            unchanged=counts["keep"],
+            withdrawn=withdrawn,
+        )
+
+    def apply(self, landed: Path) -> None:
+        """Makes the changes that ``changes`` decided on, keeping what each changed row was before."""
+        self._keep_before_images()
+        self._insert()
+        self._update()
+        self._withdraw()
+        self._quarantine(landed)
+
+    def _good_rows(self) -> Subquery:
+        """The staged rows that no finding keeps out, in the target's columns."""
+        joined, columns = descriptors(self._dataset, self._staged, self._layout.source)
+        kept_out = exists().where(
+            self._findings.c.row_no == self._staged.c.row_no, self._findings.c.fate.in_(("reject", "supersede"))
+        )
+        return select(self._staged.c.row_no, *columns).select_from(joined).where(~kept_out).subquery("good")
+
+    def _create_temporary(self, name: str, query: Any) -> None:
+        body = query.compile(self._connection, compile_kwargs={"literal_binds": True})
+        self._connection.exec_driver_sql(f"DROP TABLE IF EXISTS pg_temp.{name}")
+        self._connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {name} ON COMMIT DROP AS {body}".replace("%", "%%"))
+        self._connection.exec_driver_sql(f"ANALYZE {name}")
+
+    def _in_scope(self) -> Any:
+        """The target's rows that this delivery speaks for: those of the scope values it holds."""
+        scope = [self._good.c[name] for name in self._dataset.scope]
+        values = self._connection.execute(select(*scope).distinct()).all()
+        columns = tuple_(*[self._target.c[name] for name in self._dataset.scope])
+        return columns.in_([tuple(value) for value in values])
+
+    def _vanished(self) -> Any:
+        """Rows that stand in the delivery's scope and that it no longer holds, not even as a rejected row."""
+        target, staged = self._target, self._staged
+        sent = exists().where(*[staged.c[name] == target.c[name] for name in self._dataset.key])
+        return select(*[target.c[name] for name in self._dataset.key]).where(
+            target.c.withdrawn_at.is_(null()),
+            self._in_scope(),
+            ~sent,
+            ~sent_but_rejected(self._dataset, staged, self._findings, target),
+        )
+
+    def _changed(self, action: str) -> Any:
+        change = text("SELECT row_no FROM change WHERE action = :action").bindparams(action=action)
+        return self._good.c.row_no.in_(change.columns(self._staged.c.row_no))
+
+    def _on_key(self, rows: Any) -> Any:
+        return and_(*[self._target.c[name] == rows.c[name] for name in self._dataset.key])
+
+    def _vanished_keys(self) -> Any:
+        names = ", ".join(self._dataset.key)
+        keys = text(f"SELECT {names} FROM vanished").columns(*[self._staged.c[name] for name in self._dataset.key])
+        return keys.subquery("gone")
+
+    def _keep_before_images(self) -> None:
+        gone = self._vanished_keys()
+        for action, rows, where in (
+            ("update", self._good, and_(self._on_key(self._good), self._changed("update"))),
+            ("withdraw", gone, self._on_key(gone)),
+        ):
+            before = func.to_jsonb(text(f'"{self._target.name}".*'), type_=JSONB)
+            images = select(
+                literal(self._run.id), literal(self._dataset.name), literal(action), before
+            ).select_from(self._target.join(rows, where))
+            columns = ["import_run_id", "dataset", "action", "before"]
+            self._connection.execute(insert(row_history).from_select(columns, images))
+
+    def _insert(self) -> None:
+        names = self._dataset.target_columns
+        rows = select(*[self._good.c[name] for name in names], literal(self._run.id), self._good.c.row_no)
+        self._connection.execute(
+            insert(self._target).from_select(
+                [*names, "import_run_id", "source_line"], rows.where(self._changed("insert"))
+            )
+        )
+
+    def _update(self) -> None:
+        names = [name for name in self._dataset.target_columns if name not in self._dataset.key]
+        values = {name: self._good.c[name] for name in names}
+        source = {"import_run_id": self._run.id, "source_line": self._good.c.row_no, "withdrawn_at": None}
+        self._connection.execute(
+            update(self._target).where(self._on_key(self._good), self._changed("update")).values(**values, **source)
+        )
+
+    def _withdraw(self) -> None:
+        gone = self._vanished_keys()
+        self._connection.execute(
+            update(self._target)
+            .where(self._on_key(gone))
+            .values(withdrawn_at=func.clock_timestamp(), import_run_id=self._run.id)
+        )
+
+    def _quarantine(self, landed: Path) -> None:
+        """Keeps the rejected records as their sender wrote them, with their reasons, in place of the last delivery's."""
+        older = [quarantined_row.c.dataset == self._dataset.name, quarantined_row.c.state == "open"]
+        if self._dataset.partition != "night":
+            older.append(quarantined_row.c.partition == self._run.partition)
+        self._connection.execute(update(quarantined_row).where(*older).values(state="superseded"))
+        mine = quarantined_row.c.import_run_id == self._run.id
+        self._connection.execute(delete(quarantined_row).where(mine))
+        rejected = self._rejected_records(landed)
+        while page := list(itertools.islice(rejected, QUARANTINE_PAGE)):
+            self._connection.execute(insert(quarantined_row), page)
+
+    def _rejected_records(self, landed: Path) -> Iterator[dict[str, Any]]:
+        findings = self._findings
+        query = select(findings.c.row_no, findings.c.rule_id, findings.c.column_name).where(findings.c.fate == "reject")
+        reasons: dict[int, list[dict[str, str]]] = defaultdict(list)
+        for number, rule_id, column in self._connection.execute(query).all():
+            reasons[number].append({"rule_id": rule_id, "column": column})
+        if not reasons:
+            return
+        for record in records(landed, self._layout):
+            if record.number in reasons:
+                yield {
+                    "import_run_id": self._run.id,
+                    "dataset": self._dataset.name,
+                    "partition": self._run.partition,
+                    "source_line": record.line,
+                    "raw": record.text.replace("\0", ""),
+                    "reasons": reasons[record.number],
+                }

@@ -1,0 +1,158 @@
+"""Mail: an outbox table, filled in the database's own transactions and emptied over SMTP; counts and titles only."""
+
+from __future__ import annotations
+
+import datetime
+import smtplib
+from email.message import EmailMessage
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from district import import_log
+from district.database import engine
+from district.run import ImportStopped
+from district.settings import settings
+from district.tables import import_run, mail
+
+# Issues that a mail names per data set; the import log has them all.
+ISSUES_SHOWN = 8
+# Nights without a run after which a data set is no longer missed.
+REMEMBERED_NIGHTS = 14
+_GOOD = ("loaded", "unchanged")
+_WORDS = {"critical": "error", "warning": "warning", "info": "note"}
+
+
+def queue_failure(connection: Connection, run_id: int) -> None:
+    """Queues the mail that goes out at once when a run did not load; once per run and state."""
+    run = connection.execute(select(import_run).where(import_run.c.id == run_id)).one()
+    if run.state in _GOOD:
+        return
+    subject = f"{run.dataset} of {run.partition}: {run.state}"
+    _queue(connection, f"failure/{run_id}/{run.state}", [run.owner], subject, [run], run.night, absent=[])
+
+
+def queue_digest(connection: Connection, night: datetime.date) -> int:
+    """Queues one mail over all runs of the night that no digest has told of yet; returns how many runs it tells of."""
+    query = select(import_run).where(
+        import_run.c.night == night, import_run.c.finished_at.is_not(None), import_run.c.digest_id.is_(None)
+    )
+    runs = list(connection.execute(query.order_by(import_run.c.dataset, import_run.c.id).with_for_update()))
+    absent = _absent(connection, night)
+    if not runs and not absent:
+        return 0
+    earlier = connection.execute(select(func.count()).where(mail.c.key.like(f"digest/{night}/%"))).scalar_one()
+    if not runs and earlier:
+        return 0
+    bad = [run for run in runs if run.state not in _GOOD]
+    outcome = f"{len(bad)} of {len(runs)} did not load" if bad else f"{len(runs)} loaded"
+    subject = f"Imports of {night}: {outcome}" + (" (addition)" if earlier else "")
+    owners = sorted({run.owner for run in runs}) or ["data_person"]
+    mail_id = _queue(connection, f"digest/{night}/{earlier + 1}", owners, subject, runs, night, absent=absent)
+    told = import_run.c.id.in_([run.id for run in runs])
+    connection.execute(update(import_run).where(told).values(digest_id=mail_id))
+    return len(runs)
+
+
+def send_waiting() -> int:
+    """Sends what waits in the outbox, oldest first, each mail once; returns how many.
+
+    Raises:
+        ImportStopped: the mail server does not take mail now. What is committed stays, the mail waits.
+    """
+    sent = 0
+    while True:
+        with engine().begin() as connection:
+            # Locked while it is sent, so that two tasks never send the same mail.
+            query = select(mail).where(mail.c.sent_at.is_(None)).order_by(mail.c.id).limit(1)
+            waiting = connection.execute(query.with_for_update(skip_locked=True)).first()
+            if waiting is None:
+                return sent
+            _send(waiting)
+            values = {"sent_at": func.clock_timestamp()}
+            connection.execute(update(mail).where(mail.c.id == waiting.id).values(**values))
+            sent += 1
+
+
+def _absent(connection: Connection, night: datetime.date) -> list[str]:
+    """Nightly data sets that had a run in the last nights and have none tonight."""
+    since = night - datetime.timedelta(days=REMEMBERED_NIGHTS)
+    nightly = import_run.c.partition == func.to_char(import_run.c.night, "YYYY-MM-DD")
+    recent = select(import_run.c.dataset).where(nightly, import_run.c.night.between(since, night)).distinct()
+    tonight = select(import_run.c.dataset).where(import_run.c.night == night)
+    return sorted(connection.execute(recent.where(import_run.c.dataset.not_in(tonight))).scalars())
+
+
+def _queue(
+    connection: Connection,
+    key: str,
+    roles: list[str],
+    subject: str,
+    runs: list[Row[Any]],
+    night: datetime.date,
+    *,
+    absent: list[str],
+) -> int | None:
+    config = settings()
+    known = config.district.roles
+    recipients = sorted({address for role in roles for address in known.get(role) or known.get("data_person", ())})
+    story = {
+        "district": config.district.name,
+        "night": str(night),
+        "runs": [_told(connection, run) for run in runs],
+        "absent": absent,
+        "ui_url": config.ui_url,
+    }
+    values = {
+        "key": key,
+        "recipients": recipients,
+        "subject": subject,
+        "body_text": _template("digest.txt.j2").render(story),
+        "body_html": _template("digest.html.j2").render(story),
+    }
+    statement = insert(mail).values(values).on_conflict_do_nothing(index_elements=["key"]).returning(mail.c.id)
+    return connection.execute(statement).scalar()
+
+
+def _told(connection: Connection, run: Row[Any]) -> dict[str, Any]:
+    issues = import_log.issues_of(connection, run.id)
+    shown = [
+        {**issue._mapping, "severity_word": _WORDS[issue.severity]}
+        for issue in issues[:ISSUES_SHOWN]
+    ]
+    more = max(0, len(issues) - ISSUES_SHOWN)
+    return {**run._mapping, "good": run.state in _GOOD, "issues": shown, "more": more}
+
+
+@lru_cache(maxsize=4)
+def _template(name: str) -> Any:
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(loader=PackageLoader("district"), autoescape=name.endswith(".html.j2"))
+    return environment.get_template(name)
+
+
+def _send(waiting: Row[Any]) -> None:
+    config = settings()
+    message = EmailMessage()
+    message["Subject"] = waiting.subject
+    message["From"] = config.mail_from
+    message["To"] = ", ".join(waiting.recipients)
+    # The same for every try, so that a mail sent twice by a killed task is recognised as one.
+    message["Message-ID"] = f"<{waiting.key.replace('/', '.')}.{waiting.id}@district-imports>"
+    message.set_content(waiting.body_text)
+    message.add_alternative(waiting.body_html, subtype="html")
+    try:
+        with smtplib.SMTP(config.smtp_host, config.smtp_port, timeout=config.smtp_timeout) as server:
+            if config.smtp_starttls:
+                server.starttls()
+            if config.smtp_user:
+                server.login(config.smtp_user, config.smtp_password.get_secret_value())
+            server.send_message(message)
+    except (OSError, smtplib.SMTPException) as error:
+        where = f"{config.smtp_host}:{config.smtp_port}"
+        raise ImportStopped(
+            f"Mail could not be sent through {where} ({type(error).__name__}). The load stands; the mail waits."
+        ) from None

@@ -1,0 +1,405 @@
+"""The steps of an import run, each safe to repeat: extract, validate, load, finish."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from district import import_log
+from district.codes import crosswalk_version, seed_crosswalk
+from district.database import clean_error, engine, ensure_target, sync_calendar
+from district.dataset import Dataset
+from district.gate import Changes, judge_changes
+from district.landing import Arrival, Landed, find_delivery, land, wait_until_stable
+from district.layout import Layout, choose_layout, layouts_of, with_fields
+from district.load import Loader, lock
+from district.run import Blocked, Held, ImportStopped, Refused, RunSummary
+from district.scope import check_scope
+from district.settings import settings
+from district.shape import FileWarning, Plan, check_shape
+from district.staging import drop_staging, stage, staged_rows
+from district.suite import read_suite, suite_version
+from district.tables import delivery, import_run
+from district.validate import drop_view, validate_batch
+
+_STALE = FileWarning(
+    rule_id="file.unchanged",
+    cause="",
+    title="The file is the same as the last one loaded",
+    fix="Nothing, if the SIS was closed; otherwise ask why it sent the old file again.",
+)
+_FUTURE = FileWarning(
+    rule_id="file.time",
+    cause="",
+    title="The file's time lies in the future",
+    fix="Set the clock or time zone of the machine that writes it.",
+)
+
+
+def extract(
+    dataset: Dataset, *, partition: str, run_key: str, file: Path | None = None, layout: Layout | None = None
+) -> RunSummary:
+    """Finds the delivery, keeps a copy, checks its shape and stages its rows.
+
+    Returns state ``extracted``, or ``unchanged`` where the file and everything it is judged by are as last loaded.
+
+    Raises:
+        NotArrived, Blocked, Refused, Held: the import does not go on; the run's row says the same.
+        ImportStopped: something else failed; the message holds no value.
+    """
+    with _recorded(dataset, run_key):
+        return _extract(dataset, partition, run_key, file, layout)
+
+
+def validate(dataset: Dataset, *, run_key: str) -> RunSummary:
+    """Gives every staged row its fate. Raises Held or Refused where the batch as a whole must not load."""
+    with _recorded(dataset, run_key):
+        run = _run(dataset, run_key)
+        if run.state in ("extracted", "validated", "started", "held", "failed", "locked"):
+            _validate(dataset, run)
+        return _summary(run.id)
+
+
+def load(dataset: Dataset, *, run_key: str, preview: bool = False) -> RunSummary:
+    """Loads what validation let through, in one transaction; ``preview`` only counts what it would do.
+
+    Raises:
+        Held: it would change too much. Locked: another run is loading.
+    """
+    with _recorded(dataset, run_key):
+        run = _run(dataset, run_key)
+        if run.state in ("validated", "locked", "failed"):
+            _restore_staging(dataset, run)
+            _load(dataset, run, preview=preview)
+        return _summary(run.id)
+
+
+def finish(dataset: Dataset, *, partition: str, run_key: str, failed_task: str = "") -> RunSummary:
+    """Closes the run: records a failure that no step could record, clears staging, sends the mail that waits.
+
+    Raises:
+        ImportStopped: a mail could not be sent; it waits in the outbox, and this step may be repeated.
+    """
+    from district.mail import queue_failure, send_waiting
+
+    with engine().begin() as connection:
+        run = import_log.find_run(connection, dataset, run_key)
+        if run is None:
+            run_id = import_log.open_run(
+                connection, dataset, partition=partition, run_key=run_key, night=_night(dataset, partition)
+            )
+        else:
+            run_id = run.id
+        if run is None or run.state not in import_log.FINAL:
+            where = f"the task {failed_task}" if failed_task else "a task"
+            reason = f"{where.capitalize()} stopped before it could say why; see its log in Airflow."
+            import_log.update_run(connection, run_id, state="failed", reason=reason)
+        queue_failure(connection, run_id)
+        drop_view(connection, dataset, run_id)
+        drop_staging(connection, dataset, run_id)
+    send_waiting()
+    return _summary(run_id)
+
+
+def close(dataset: Dataset, *, run_key: str, preview: bool = False) -> None:
+    """Clears what a run by hand leaves in staging; a ``preview`` leaves the state ``checked``."""
+    with engine().begin() as connection:
+        run = import_log.find_run(connection, dataset, run_key)
+        if run is not None:
+            drop_view(connection, dataset, run.id)
+            drop_staging(connection, dataset, run.id)
+            if preview and run.state == "validated":
+                import_log.update_run(connection, run.id, state="checked")
+
+
+def _extract(dataset: Dataset, partition: str, run_key: str, file: Path | None, layout: Layout | None) -> RunSummary:
+    config = settings()
+    with engine().begin() as connection:
+        sync_calendar(connection)
+        seed_crosswalk(connection, config.crosswalks_folder)
+        ensure_target(connection, dataset)
+        night = _night(dataset, partition)
+        run_id = import_log.open_run(connection, dataset, partition=partition, run_key=run_key, night=night)
+    if file is None:
+        _check_parents(dataset, partition)
+        arrival = find_delivery(dataset.extract, config.drop_folder, partition=partition)
+        wait_until_stable(arrival, config.stable_seconds)
+    else:
+        arrival = Arrival(path=file, modified=file.stat().st_mtime)
+    chosen = layout or with_fields(dataset.layout, config.layouts_folder / dataset.name)
+    if layout is None:
+        chosen = choose_layout(chosen, layouts_of(dataset.name, config.layouts_folder), partition=partition)
+    landed = land(arrival.path, config.landed_folder, member=dataset.extract.member)
+    with engine().begin() as connection:
+        delivery_id = import_log.record_delivery(connection, dataset, arrival, landed)
+        versions = _versions(connection, dataset, chosen)
+        import_log.update_run(
+            connection, run_id, delivery_id=delivery_id, layout=asdict(chosen), versions=versions
+        )
+        last = import_log.last_loaded(connection, dataset, partition)
+        if last is not None and last.delivery_id == delivery_id and last.versions == versions:
+            return _carry_forward(connection, dataset, run_id, last)
+        if not landed.final_newline and import_log.always_ends_with_newline(connection, dataset):
+            message = f"{arrival.path.name} ends inside a line, unlike every earlier delivery; transfer it again."
+            raise Refused(message, rule_id="file.truncated")
+    plan = check_shape(landed, dataset, chosen, arrival)
+    with engine().begin() as connection:
+        rows = stage(connection, landed, dataset, chosen, plan, run_id)
+        _check_rows(rows, arrival)
+        check_scope(connection, dataset, run_id, partition=partition if file is None else "")
+        late = (_FUTURE,) if arrival.modified > datetime.datetime.now().timestamp() + 3600 else ()
+        for warning in (*plan.warnings, *late):
+            import_log.record_file_issue(connection, dataset, run_id, warning, "extract")
+        import_log.update_run(connection, run_id, state="extracted", read=rows, plan=asdict(plan))
+        return import_log.summary(connection, run_id)
+
+
+def _check_rows(rows: int, arrival: Arrival) -> None:
+    if rows == 0:
+        raise Held(f"{arrival.path.name} holds no rows. Nothing was changed.", rule_id="file.header_only")
+    if arrival.rows is not None and arrival.rows != rows:
+        message = f"{arrival.path.name} holds {rows:,} rows, its manifest says {arrival.rows:,}; transfer it again."
+        raise Refused(message, rule_id="file.control_count")
+
+
+def _check_parents(dataset: Dataset, partition: str) -> None:
+    """A night's import waits for its parents of the same night, and says so when one of them did not load."""
+    if dataset.partition != "night":
+        return
+    with engine().connect() as connection:
+        for parent in dataset.parents:
+            run = import_log.parent_run(connection, parent.dataset, partition)
+            if run is not None and run.state not in ("loaded", "unchanged"):
+                message = f"{parent.dataset} of {partition} was {run.state}, and {dataset.name} depends on it. "
+                raise Blocked(message + f"Mend {parent.dataset} first, then clear this run.", rule_id="run.blocked")
+
+
+def _carry_forward(connection: Connection, dataset: Dataset, run_id: int, last: Row[Any]) -> RunSummary:
+    """An unchanged file tells the same story as when it was loaded."""
+    counts = {name: last._mapping[name] for name in ("read", "rejected", "superseded")}
+    standing = last.inserted + last.updated + last.unchanged
+    import_log.record_file_issue(connection, dataset, run_id, _STALE, "extract")
+    import_log.copy_issues(connection, last.id, run_id)
+    import_log.update_run(
+        connection, run_id, state="unchanged", unchanged=standing, warnings=last.warnings + 1, **counts
+    )
+    return import_log.summary(connection, run_id)
+
+
+def _validate(dataset: Dataset, run: Row[Any]) -> None:
+    suite = read_suite(dataset, settings().expectations_folder)
+    _restage_if_lost(dataset, run)
+    with engine().connect() as connection:
+        parameters = _parameters(connection, dataset, run)
+    validate_batch(engine(), dataset, _layout(run), suite, parameters, run)
+    with engine().begin() as connection:
+        import_log.update_run(connection, run.id, state="validated")
+
+
+def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
+    landed = _landed_path(run)
+    with engine().connect() as connection, connection.begin() as transaction:
+        connection.execute(text("SET LOCAL lock_timeout = '30s'"))
+        lock(connection, dataset, run.partition)
+        if _run(dataset, run.run_key, connection).state == "loaded":
+            return
+        loader = Loader(connection, dataset, _layout(run), run)
+        changes = loader.changes()
+        last = import_log.last_loaded(connection, dataset, run.partition)
+        if not preview:
+            _judge(dataset, run, changes, last)
+            loader.apply(landed)
+        counts = {name: getattr(changes, name) for name in ("inserted", "updated", "unchanged", "withdrawn")}
+        if preview:
+            transaction.rollback()
+        else:
+            import_log.update_run(connection, run.id, state="loaded", loaded_at=func.clock_timestamp(), **counts)
+    if preview:
+        with engine().begin() as connection:
+            import_log.update_run(connection, run.id, **counts)
+        _judge(dataset, run, changes, last)
+
+
+def _judge(dataset: Dataset, run: Row[Any], changes: Changes, last: Row[Any] | None) -> None:
+    judge_changes(dataset, changes, read=run.read, last_read=last.read if last is not None else 0)
+
+
+def _restore_staging(dataset: Dataset, run: Row[Any]) -> None:
+    """Staging is unlogged: a crash of the server empties it, and then it is made and judged again."""
+    if _restage_if_lost(dataset, run):
+        _validate(dataset, run)
+
+
+def _restage_if_lost(dataset: Dataset, run: Row[Any]) -> bool:
+    with engine().begin() as connection:
+        if staged_rows(connection, dataset, run.id) == run.read:
+            return False
+        landed_path = _landed_path(run)
+    landed = land(landed_path, settings().landed_folder)
+    with engine().begin() as connection:
+        drop_view(connection, dataset, run.id)
+        stage(connection, landed, dataset, _layout(run), Plan(width=run.plan["width"], places=run.plan["places"]), run.id)
+    return True
+
+
+def _versions(connection: Connection, dataset: Dataset, layout: Layout) -> str:
+    """A digest of all that a file is judged by: while it and the file stay, so does the outcome."""
+    parents = []
+    for parent in dataset.parents:
+        query = select(func.max(import_run.c.id)).where(
+            import_run.c.dataset == parent.dataset, import_run.c.state == "loaded"
+        )
+        parents.append(connection.execute(query).scalar())
+    parts = [
+        repr(dataset),
+        json.dumps(asdict(layout), sort_keys=True),
+        suite_version(dataset, settings().expectations_folder),
+        crosswalk_version(connection, dataset),
+        repr(parents),
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _parameters(connection: Connection, dataset: Dataset, run: Row[Any]) -> dict[str, Any]:
+    """What a suite may refer to as ``{"$PARAMETER": name}``."""
+    last = import_log.last_loaded(connection, dataset, run.partition)
+    rows = last.read if last is not None else 0
+    year = settings().district.school_year_of(run.night)
+    first, end = (year.first_day, year.last_day) if year else (run.night, run.night)
+    days = {
+        "night": run.night,
+        "night_plus_90": run.night + datetime.timedelta(days=90),
+        "school_year_first_day": first,
+        "school_year_last_day": end,
+    }
+    stamps = {name: f"{day.isoformat()}T00:00:00" for name, day in days.items()}
+    return {**stamps, "min_rows": rows // 2 or 1, "max_rows": rows * 3 or 1_000_000_000}
+
+
+def _night(dataset: Dataset, partition: str) -> datetime.date:
+    """The night that a run belongs to: its partition key where that is a date, else today's."""
+    if dataset.partition == "night":
+        try:
+            return datetime.date.fromisoformat(partition)
+        except ValueError:
+            pass
+    return settings().district.today()
+
+
+def _layout(run: Row[Any]) -> Layout:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Layout).validate_python(run.layout)
+
+
+def _landed_path(run: Row[Any]) -> Path:
+    with engine().connect() as connection:
+        sha256 = connection.execute(select(delivery.c.sha256).where(delivery.c.id == run.delivery_id)).scalar_one()
+    path = settings().landed_folder / sha256
+    if not path.exists():
+        raise ImportStopped(f"The landed copy {sha256[:12]} is gone; clear `extract` to land the file again.")
+    return path
+
+
+def _run(dataset: Dataset, run_key: str, connection: Connection | None = None) -> Row[Any]:
+    if connection is None:
+        with engine().connect() as fresh:
+            return _run(dataset, run_key, fresh)
+    run = import_log.find_run(connection, dataset, run_key)
+    if run is None:
+        raise ImportStopped(f"{dataset.name} has no run {run_key}; start with extract.")
+    return run
+
+
+def _summary(run_id: int) -> RunSummary:
+    with engine().connect() as connection:
+        return import_log.summary(connection, run_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trouble:
+    state: str
+    reason: str
+    rule_id: str = ""
+
+
+@contextmanager
+def _recorded(dataset: Dataset, run_key: str) -> Iterator[None]:
+    """Writes why a step stopped to the run's row, and lets nothing out that could hold a value of a row."""
+    try:
+        yield
+    except ImportStopped as stopped:
+        _record(dataset, run_key, _Trouble(state=stopped.state, reason=str(stopped), rule_id=stopped.rule_id))
+        raise
+    except Exception as error:
+        reason = _explain(dataset, error)
+        _record(dataset, run_key, _Trouble(state="failed", reason=reason))
+        raise ImportStopped(reason) from None
+
+
+def _explain(dataset: Dataset, error: Exception) -> str:
+    kind = clean_error(error)
+    if isinstance(error, SQLAlchemyError):
+        return f"{dataset.name}: the database failed with {kind}. Nothing was half loaded; clear the task to try again."
+    where = _place(error)
+    return f"{dataset.name}: {kind} in {where}. Nothing was half loaded; this is a fault of the importer, please report it."
+
+
+def _place(error: Exception) -> str:
+    """Module and line of the project's own code that failed; a line of code holds no row."""
+    import traceback
+
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/district" in frame.filename]
+    last = frames[-1] if frames else None
+    return f"{Path(last.filename).name}, line {last.lineno}" if last else "a library"
+
+
+def _record(dataset: Dataset, run_key: str, trouble: _Trouble) -> None:
+    try:
+        with engine().begin() as connection:
+            run = import_log.find_run(connection, dataset, run_key)
+            if run is not None and run.state != "loaded":
+                import_log.update_run(
+                    connection, run.id, state=trouble.state, reason=trouble.reason, rule_id=trouble.rule_id
+                )
+    except SQLAlchemyError:
+        # The database is what failed: Airflow's retry, or `finish`, records it once it is back.
+        return
+
+
+
+
+def send_digest(night: str) -> int:
+    """Tells of the night's runs in one mail; runs that finish later are told of in an addition. Returns mails sent."""
+    from district.mail import queue_digest, send_waiting
+
+    with engine().begin() as connection:
+        queue_digest(connection, datetime.date.fromisoformat(night))
+    return send_waiting()
+
+
+def note(dataset: Dataset, run_key: str) -> str:
+    """The run in a few lines of Markdown, for Airflow's UI."""
+    with engine().connect() as connection:
+        run = import_log.find_run(connection, dataset, run_key)
+        if run is None:
+            return "No import run yet."
+        issues = import_log.issues_of(connection, run.id, limit=5)
+    counts = " · ".join(f"{name} {run._mapping[name]:,}" for name in import_log.COUNTS if name != "superseded")
+    lines = [f"**{run.state.upper()}** {run.partition}: {counts.replace('read', 'processed', 1)}"]
+    if run.reason:
+        lines.append(run.reason)
+    words = {"critical": "error", "warning": "warning", "info": "note"}
+    for issue in issues:
+        cause = f" ({issue.cause})" if issue.cause else ""
+        lines.append(f"- {words[issue.severity]}, {issue.rows:,} rows: {issue.title}{cause}. {issue.fix}")
+    return "\n\n".join(lines[:2]) + ("\n\n" + "\n".join(lines[2:]) if lines[2:] else "")

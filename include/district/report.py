@@ -1,0 +1,98 @@
+"""What a person reads on a terminal: a run and its issues, and the newest runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from sqlalchemy import Row, select
+
+from district import import_log
+from district.database import engine
+from district.dataset import Dataset
+from district.tables import import_run
+
+COLUMNS = {
+    "read": "processed",
+    "rejected": "rejected",
+    "warnings": "warnings",
+    "inserted": "inserted",
+    "updated": "updated",
+    "unchanged": "unchanged",
+    "withdrawn": "withdrawn",
+}
+STATE_STYLES = {"loaded": "green", "unchanged": "green", "validated": "cyan", "held": "yellow"}
+SEVERITIES = {"critical": ("error", "red"), "warning": ("warning", "yellow"), "info": ("note", "dim")}
+
+
+def run_table(title: str = "") -> RichTable:
+    """An empty table of runs."""
+    table = RichTable(title=title or None, title_justify="left", header_style="bold")
+    table.add_column("data set")
+    for name in COLUMNS.values():
+        table.add_column(name, justify="right")
+    table.add_column("state")
+    return table
+
+
+def add_run(table: RichTable, run: Any) -> None:
+    """A line of the table of runs; ``run`` has the counts as attributes."""
+    style = STATE_STYLES.get(run.state, "red")
+    counts = [f"{getattr(run, name):,}" for name in COLUMNS]
+    table.add_row(run.dataset, *counts, f"[{style}]{run.state}[/]")
+
+
+def print_run(dataset: Dataset, run_key: str, console: Console | None = None) -> None:
+    """A run's counts, and its issues with what to do about each."""
+    console = console or Console()
+    with engine().connect() as connection:
+        run = import_log.find_run(connection, dataset, run_key)
+        if run is None:
+            return
+        issues = import_log.issues_of(connection, run.id)
+    table = run_table()
+    add_run(table, run)
+    console.print(table)
+    _print_issues(console, issues)
+
+
+def _print_issues(console: Console, issues: list[Row[Any]]) -> None:
+    if not issues:
+        console.print("No errors, no warnings.")
+        return
+    table = RichTable(header_style="bold", show_lines=False)
+    for name, justify in (("", "left"), ("rows", "right"), ("issue", "left"), ("first line", "right"), ("what to do", "left")):
+        table.add_column(name, justify="right" if justify == "right" else "left")
+    for issue in issues:
+        word, style = SEVERITIES[issue.severity]
+        cause = f": {issue.cause}" if issue.cause else ""
+        first = str(issue.first_line or "")
+        table.add_row(f"[{style}]{word}[/]", f"{issue.rows:,}", f"{issue.title}{cause}\n[dim]{issue.rule_id}[/]", first, issue.fix)
+    console.print(table)
+
+
+def print_status(nights: int, console: Console | None = None) -> None:
+    """The newest run of each data set of the last nights."""
+    console = console or Console()
+    with engine().connect() as connection:
+        recent = select(import_run.c.night).distinct().order_by(import_run.c.night.desc()).limit(nights)
+        newest = (
+            select(import_run)
+            .where(import_run.c.night.in_(recent))
+            .distinct(import_run.c.night, import_run.c.dataset, import_run.c.partition)
+            .order_by(import_run.c.night, import_run.c.dataset, import_run.c.partition, import_run.c.id.desc())
+        )
+        runs = list(connection.execute(newest))
+    if not runs:
+        console.print("No import has run yet. `make demo` shows one; `district import DATASET FILE` imports a file.")
+        return
+    for night in sorted({run.night for run in runs}):
+        table = run_table(f"Night of {night}")
+        stopped = [run for run in runs if run.night == night and run.reason]
+        for run in runs:
+            if run.night == night:
+                add_run(table, run)
+        console.print(table)
+        for run in stopped:
+            console.print(f"{run.dataset}: {run.reason}")

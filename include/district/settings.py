@@ -1,0 +1,151 @@
+"""Settings: secrets and places from the environment (``DISTRICT_...``), the district's facts from one YAML file."""
+
+from __future__ import annotations
+
+import datetime
+from functools import lru_cache
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+class SettingsError(ValueError):
+    """A setting is missing or wrong: names it and says what to do."""
+
+
+class Term(BaseModel):
+    """A session of a school year: its code in the SIS, first and last day."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    code: str
+    begin: datetime.date
+    end: datetime.date
+
+
+class SchoolYear(BaseModel):
+    """A school year, named by the year in which it ends."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    end_year: int
+    first_day: datetime.date
+    last_day: datetime.date
+    terms: tuple[Term, ...] = ()
+    holidays: tuple[datetime.date, ...] = ()
+    """Weekdays on which no school instructs."""
+
+    def instructional_days(self) -> list[datetime.date]:
+        """Weekdays from first to last day that are no holiday, in order."""
+        days = (self.first_day + datetime.timedelta(days=n) for n in range((self.last_day - self.first_day).days + 1))
+        return [day for day in days if day.weekday() < 5 and day not in self.holidays]
+
+
+class Administration(BaseModel):
+    """One sitting of a state assessment; ``key`` is the partition key of its import, such as ``2024-25_spring``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    key: str
+    assessment: str
+    school_year: int
+    test_begin: datetime.date
+    test_end: datetime.date
+    results_begin: datetime.date
+    """From this day on, nightly until ``results_end``, its import looks for the state's file."""
+    results_end: datetime.date
+
+
+class School(BaseModel):
+    """A school of the district, by the SIS's id."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    school_id: str
+    name: str = ""
+
+
+class District(BaseModel):
+    """The district's facts: ``include/settings/district.yaml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    timezone: str = "America/Los_Angeles"
+    roles: dict[str, tuple[str, ...]]
+    """Mail addresses by role; a data set's owner is one of these roles."""
+    schools: tuple[School, ...] = ()
+    school_years: tuple[SchoolYear, ...] = ()
+    administrations: tuple[Administration, ...] = ()
+
+    def school_year_of(self, day: datetime.date) -> SchoolYear | None:
+        """The school year that a day belongs to, summer counting to the year before it; None where none is set."""
+        begun = [year for year in self.school_years if year.first_day <= day]
+        return max(begun, key=lambda year: year.first_day, default=None)
+
+    def today(self) -> datetime.date:
+        """Today's date in the district's own time zone."""
+        return datetime.datetime.now(ZoneInfo(self.timezone)).date()
+
+
+class Settings(BaseSettings):
+    """Places, secrets and addresses, each from the environment variable ``DISTRICT_<NAME>``."""
+
+    model_config = SettingsConfigDict(env_prefix="DISTRICT_", frozen=True)
+
+    database_url: SecretStr = Field(default=SecretStr(""))
+    """SQLAlchemy URL of the district's database (not Airflow's)."""
+    drop_folder: Path = PROJECT / ".demo" / "drop"
+    landed_folder: Path = PROJECT / ".demo" / "landed"
+    dags_folder: Path = PROJECT / "dags"
+    expectations_folder: Path = PROJECT / "expectations"
+    layouts_folder: Path = PROJECT / "include" / "layouts"
+    crosswalks_folder: Path = PROJECT / "include" / "crosswalks"
+    file: Path = PROJECT / "include" / "settings" / "district.yaml"
+    """The YAML file with the district's facts (``DISTRICT_FILE``)."""
+    stable_seconds: float = 30.0
+    """An arriving file must keep its size this long before it is read."""
+    poll_seconds: float = 300.0
+    """How often a night's extract that has not arrived is looked for."""
+    deadline: datetime.time = datetime.time(5, 0)
+    """Local time by which a night's extract must have arrived."""
+    smtp_host: str = "localhost"
+    smtp_port: int = 25
+    smtp_user: str = ""
+    smtp_password: SecretStr = SecretStr("")
+    smtp_starttls: bool = False
+    smtp_timeout: float = 20.0
+    mail_from: str = "imports@district.invalid"
+    ui_url: str = "http://localhost:8080"
+    """Where mails point to."""
+
+    @property
+    def district(self) -> District:
+        """The district's facts, read once per process."""
+        return _read_district(self.file)
+
+
+@lru_cache(maxsize=4)
+def _read_district(path: Path) -> District:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return District.model_validate(content)
+    except OSError:
+        raise SettingsError(f"{path} cannot be read; set DISTRICT_FILE to the district's settings file.") from None
+    except yaml.YAMLError:
+        raise SettingsError(f"{path} is not valid YAML; compare it with include/settings/district.yaml.") from None
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"{path}: {place}: {first['msg']}.") from None
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = "DISTRICT_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise SettingsError(f"The environment variable {name}: {first['msg']}.") from None

@@ -1,0 +1,221 @@
+"""The import log's tables, and the table and staging table that follow from a data set's declaration."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+
+from district.dataset import Dataset
+
+IMPORT_LOG, STAGING, DISTRICT = "import_log", "staging", "district"
+
+metadata = MetaData(schema=IMPORT_LOG)
+
+
+def _id() -> Column[int]:
+    return Column("id", BigInteger, Identity(always=True), primary_key=True)
+
+
+def _now(name: str) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=False, server_default=func.now())
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default=text("0"))
+
+
+delivery = Table(
+    "delivery",
+    metadata,
+    _id(),
+    Column("dataset", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("file_name", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("final_newline", Boolean, nullable=False),
+    Column("modified_at", DateTime(timezone=True), nullable=False),
+    _now("landed_at"),
+    UniqueConstraint("dataset", "sha256"),
+)
+
+mail = Table(
+    "mail",
+    metadata,
+    _id(),
+    Column("key", Text, nullable=False, unique=True),
+    Column("recipients", JSONB, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("body_text", Text, nullable=False),
+    Column("body_html", Text, nullable=False),
+    _now("queued_at"),
+    Column("sent_at", DateTime(timezone=True)),
+    comment="The outbox. Counts and titles only, never a value of a row.",
+)
+
+import_run = Table(
+    "import_run",
+    metadata,
+    _id(),
+    Column("dataset", Text, nullable=False),
+    Column("run_key", Text, nullable=False),
+    Column("partition", Text, nullable=False),
+    Column("night", Date, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=text("''")),
+    Column("rule_id", Text, nullable=False, server_default=text("''")),
+    Column("delivery_id", ForeignKey("delivery.id")),
+    Column("layout", JSONB),
+    Column("plan", JSONB),
+    Column("versions", Text, nullable=False, server_default=text("''")),
+    *[_count(n) for n in ("read", "rejected", "superseded", "warnings", "inserted", "updated", "unchanged", "withdrawn")],
+    _now("started_at"),
+    Column("finished_at", DateTime(timezone=True)),
+    Column("loaded_at", DateTime(timezone=True)),
+    Column("digest_id", ForeignKey("mail.id")),
+    CheckConstraint(
+        "state <> 'loaded' OR read = inserted + updated + unchanged + rejected + superseded", name="every_row_has_a_fate"
+    ),
+    Index("import_run_by_key", "dataset", "run_key"),
+    Index("import_run_by_night", "night"),
+)
+
+import_issue = Table(
+    "import_issue",
+    metadata,
+    _id(),
+    Column("import_run_id", ForeignKey("import_run.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("stage", Text, nullable=False),
+    Column("rule_id", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("fix", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("column_name", Text, nullable=False, server_default=text("''")),
+    Column("cause", Text, nullable=False, server_default=text("''")),
+    Column("fate", Text, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("first_line", BigInteger),
+    Column("first_seen", Date, nullable=False),
+)
+
+quarantined_row = Table(
+    "quarantined_row",
+    metadata,
+    _id(),
+    Column("import_run_id", ForeignKey("import_run.id"), nullable=False, index=True),
+    Column("dataset", Text, nullable=False),
+    Column("partition", Text, nullable=False),
+    Column("source_line", BigInteger, nullable=False),
+    Column("raw", Text, nullable=False, comment="The record as its sender wrote it: personal."),
+    Column("reasons", JSONB, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'open'")),
+    _now("quarantined_at"),
+    Index("quarantined_row_open", "dataset", "partition", postgresql_where=text("state = 'open'")),
+)
+
+row_history = Table(
+    "row_history",
+    metadata,
+    _id(),
+    Column("import_run_id", ForeignKey("import_run.id"), nullable=False, index=True),
+    Column("dataset", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("before", JSONB, nullable=False, comment="The row before this run changed it: personal."),
+)
+
+crosswalk = Table(
+    "crosswalk",
+    metadata,
+    _id(),
+    Column("code_set", Text, nullable=False),
+    Column("source_system", Text, nullable=False),
+    Column("school_year_from", Integer, nullable=False),
+    Column("school_year_to", Integer, nullable=False),
+    Column("local_code", Text, nullable=False),
+    Column("standard_code", Text, nullable=False),
+    Column("description", Text, nullable=False, server_default=text("''")),
+    Column("decided_by", Text, nullable=False),
+    _now("decided_at"),
+    UniqueConstraint("code_set", "source_system", "local_code", "school_year_from"),
+)
+
+calendar_date = Table(
+    "calendar_date",
+    metadata,
+    Column("school_year", Integer, nullable=False),
+    Column("date", Date, primary_key=True),
+    Column("instructional", Boolean, nullable=False),
+    schema=DISTRICT,
+)
+
+_TYPES: dict[str, type[TypeEngine[object]]] = {
+    "text": Text,
+    "integer": BigInteger,
+    "decimal": Numeric,
+    "date": Date,
+    "boolean": Boolean,
+}
+
+
+def target_table(dataset: Dataset) -> Table:
+    """The data set's table: its columns and descriptors, and where each row came from."""
+    columns: list[Column[object]] = []
+    for column in dataset.columns:
+        columns.append(Column(column.name, _TYPES[column.type], nullable=column.name not in dataset.required))
+        if column.descriptor:
+            columns.append(Column(column.descriptor, Text))
+    return Table(
+        dataset.name,
+        MetaData(schema=DISTRICT),
+        *columns,
+        Column("import_run_id", BigInteger, nullable=False),
+        Column("source_line", BigInteger, nullable=False),
+        Column("withdrawn_at", DateTime(timezone=True)),
+        UniqueConstraint(*dataset.key, name=f"{dataset.name}_key"),
+    )
+
+
+def staging_table(dataset: Dataset, run_id: int) -> Table:
+    """The rows of one run before they are loaded: typed, without a key, unlogged; a crash may empty it."""
+    return Table(
+        f"{dataset.name}_{run_id}",
+        MetaData(schema=STAGING),
+        Column("row_no", BigInteger, nullable=False),
+        *[Column(column.name, _TYPES[column.type]) for column in dataset.columns],
+        prefixes=["UNLOGGED"],
+    )
+
+
+def finding_table(dataset: Dataset, run_id: int) -> Table:
+    """What the rules found in the rows of one run: which row, which rule, which column, and what becomes of the row."""
+    return Table(
+        f"{dataset.name}_{run_id}_finding",
+        MetaData(schema=STAGING),
+        Column("row_no", BigInteger, nullable=False),
+        Column("stage", Text, nullable=False),
+        Column("rule_id", Text, nullable=False),
+        Column("column_name", Text, nullable=False),
+        Column("cause", Text, nullable=False),
+        Column("fate", Text, nullable=False),
+        prefixes=["UNLOGGED"],
+    )
