@@ -11,6 +11,8 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP_INDEX = $(shell $(BIN)/python -m pip config list 2>/dev/null | sed -n "s/^\(:env:\|global\|user\|site\|install\)\.index-url='\(.*\)'$$/\2/p" | head -n 1)
 UV = $(if $(UV_DEFAULT_INDEX)$(UV_INDEX_URL)$(PIP_INDEX),UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${UV_INDEX_URL:-$(PIP_INDEX)}}") $(BIN)/uv
 INSTALL = $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode
+DEV_FILES := requirements.txt requirements-celery.txt requirements-dev.txt
+without = $$(sed -nE 's/^([a-z0-9._-]+)(\[[^]]*\])?==.*/--no-emit-package \1/p' $(1))
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --universal
 
 .PHONY: help setup setup-dev demo test lint format lock bench clean-demo clean
@@ -34,9 +36,9 @@ help:  ## this list
 	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/.installed-dev: requirements-dev.txt .venv/.installed
+.venv/.installed-dev: $(DEV_FILES) .venv/.installed
 	@echo "Installing what tests and linters need into .venv"
-	@$(INSTALL) -r requirements.txt -r requirements-dev.txt
+	@$(INSTALL) $(addprefix -r ,$(DEV_FILES))
 	@touch $@
 
 setup: .venv/.installed  ## .venv with everything that running needs
@@ -58,9 +60,11 @@ format: .venv/.installed-dev  ## let ruff format and fix what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: .venv/.uv-$(UV_VERSION)  ## recompile requirements.txt and requirements-dev.txt from pyproject.toml
+lock: .venv/.uv-$(UV_VERSION)  ## recompile the requirements files from pyproject.toml
 	@$(LOCK) pyproject.toml --group build -o requirements.txt
-	@$(LOCK) --group dev -c requirements.txt -o requirements-dev.txt
+	@$(LOCK) --group celery -c requirements.txt $(call without,requirements.txt) -o requirements-celery.txt
+	@$(LOCK) --group dev -c requirements.txt -c requirements-celery.txt \
+	  $(call without,requirements.txt requirements-celery.txt) -o requirements-dev.txt
 
 bench: .venv/.installed-dev  ## one million rows against a raw COPY of the same file
 	@$(BIN)/python benchmarks/bench.py $(ARGS)

@@ -78,7 +78,6 @@ def configure(place: Place, server: Server, *, smtp_port: int, settings: Mapping
         "dag_processor__refresh_interval": 5,
         "dag_processor__min_file_process_interval": 10,
         "dag_processor__parsing_processes": 2,
-        "usage_data_collection__enabled": False,
     }
     district = {
         "database_url": server.url("district", role="district"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -41,6 +42,7 @@ class NightRunner:
     patience: float = 900.0
     _shown: dict[str, dict[str, str]] = field(default_factory=dict, init=False)
     _ended: dict[str, str] = field(default_factory=dict, init=False)
+    _told: set[str] = field(default_factory=set, init=False)
 
     def run(self, night: Night, drop: Path, known: Mapping[str, str]) -> dict[str, str]:
         """The night's extracts arrive, its DAGs run, then its digest goes out; gives the run id of each DAG."""
@@ -48,17 +50,23 @@ class NightRunner:
         wanted = {run.dataset: run.partition for run in night.expected}
         dags = self._wait_for_dags(set(wanted))
         runs = dict(known)
-        for name, partition in wanted.items():
-            if name not in runs and not _follows(dags[name]):
-                runs[name] = self.api.trigger(name, partition)
-                self.remember(runs)
+        # Those that no other data set starts, one after another in the order of their schedules; the last one and
+        # those that follow their parents by themselves are then waited for together.
+        roots = [name for name in wanted if not _follows(dags[name])]
+        for name in roots:
+            self._trigger(name, wanted[name], runs)
+            if name != roots[-1]:
+                runs = self._watch({name: wanted[name]}, runs)
         runs = self._watch(wanted, runs)
         digest = [name for name, dag in dags.items() if "digest" in {tag["name"] for tag in dag["tags"]}]
         for name in digest:
-            if name not in runs:
-                runs[name] = self.api.trigger(name, night.night)
-                self.remember(runs)
+            self._trigger(name, night.night, runs)
         return self._watch(dict.fromkeys(digest, night.night), runs)
+
+    def _trigger(self, name: str, partition: str, runs: dict[str, str]) -> None:
+        if name not in runs:
+            runs[name] = self.api.trigger(name, partition)
+            self.remember(runs)
 
     def _wait_for_dags(self, names: set[str]) -> dict[str, dict[str, Any]]:
         deadline = time.monotonic() + 120
@@ -107,6 +115,9 @@ class NightRunner:
         self._shown[name] = {task["task_id"]: task["state"] or "waiting" for task in tasks}
         if run["state"] in ENDED:
             self._ended[name] = run["state"]
+            if name in self._told:
+                return
+            self._told.add(name)
             failed = [task for task, state in self._shown[name].items() if state == "failed"]
             self.console.print(f"  {name}: {'done' if not failed else 'ended early, at ' + ', '.join(failed)}")
 
@@ -130,14 +141,18 @@ class NightRunner:
 
 
 def deliver(folder: Path, drop: Path) -> None:
-    """Puts a night's extracts into the drop folder, each under its name only once it is whole."""
+    """Puts a night's extracts into the drop folder, each under its name only once it is whole.
+
+    One that has the name of an earlier night's takes its place, as the state's next file of an administration does.
+    """
     if not folder.is_dir():
         raise DemoFailed(f"{folder} is missing; remove the demo's folder with `make clean-demo` and start again.")
     for path in sorted(folder.iterdir()):
-        if path.is_file() and not (drop / path.name).exists():
+        arrived = drop / path.name
+        if not arrived.exists() or not filecmp.cmp(path, arrived, shallow=False):
             part = drop / f"{path.name}.part"
             shutil.copyfile(path, part)
-            part.rename(drop / path.name)
+            part.replace(arrived)
 
 
 def _follows(dag: Mapping[str, Any]) -> bool:

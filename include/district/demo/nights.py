@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from rich import box
 from rich.table import Table
 
 COUNTS = ("read", "rejected", "warnings", "inserted", "updated", "unchanged", "withdrawn")
@@ -42,14 +43,21 @@ class Night:
 def read_nights(district: Path) -> list[Night]:
     """The nights of a generated district: ``expected.json`` and ``night_1/``, ``night_2/``, ..."""
     content = json.loads((district / "expected.json").read_text(encoding="utf-8"))
-    known = {field.name for field in fields(NightRun)}
     return [
         Night(
-            night=night["night"],
+            night=night,
             folder=district / f"night_{number}",
-            expected=tuple(NightRun(**{k: v for k, v in run.items() if k in known}) for run in night["runs"]),
+            expected=tuple(
+                NightRun(
+                    dataset=dataset,
+                    partition=run["partition"],
+                    state=run["table"]["state"],
+                    **{name: run["table"][HEADINGS.get(name, name)] for name in COUNTS},
+                )
+                for dataset, run in runs.items()
+            ),
         )
-        for number, night in enumerate(content["nights"], start=1)
+        for number, (night, runs) in enumerate(content["nights"].items(), start=1)
     ]
 
 
@@ -86,13 +94,15 @@ def differences(expected: Sequence[NightRun], real: Sequence[NightRun]) -> list[
 
 def night_table(night: str, runs: Sequence[NightRun]) -> Table:
     """The table that people look at."""
-    table = Table(title=f"Night of {night}", title_justify="left", title_style="bold")
-    table.add_column("data set")
+    others = [f"{run.dataset}: {run.partition}" for run in runs if run.partition != night]
+    table = Table(title=f"Night of {night}", caption="; ".join(others), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.title_justify = table.caption_justify = "left"
+    table.title_style = "bold"
+    table.add_column("data set", no_wrap=True)
     for name in COUNTS:
-        table.add_column(HEADINGS.get(name, name), justify="right")
-    table.add_column("state")
+        table.add_column(HEADINGS.get(name, name), justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
     for run in runs:
-        name = run.dataset if run.partition == night else f"{run.dataset} ({run.partition})"
         style = STATE_STYLES.get(run.state, "red")
-        table.add_row(name, *(f"{getattr(run, each):,}" for each in COUNTS), f"[{style}]{run.state}[/]")
+        table.add_row(run.dataset, *(f"{getattr(run, each):,}" for each in COUNTS), f"[{style}]{run.state}[/]")
     return table

@@ -100,7 +100,7 @@ def stop(*running: Running, patience: float = 15.0) -> None:
     for each in running:
         with contextlib.suppress(subprocess.TimeoutExpired):
             each.popen.wait(max(0.0, deadline - time.monotonic()))
-    _end(family, patience=3.0)
+    _end(family, patience=min(3.0, patience))
     for each in running:
         with contextlib.suppress(subprocess.TimeoutExpired):
             each.popen.wait(5)

@@ -23,7 +23,7 @@ from district.demo.airflow_processes import (
     wait_healthy,
 )
 from district.demo.memory import PeakMemory
-from district.demo.night_run import NightRunner
+from district.demo.night_run import NightRunner, deliver
 from district.demo.nights import Night, differences, night_table, read_nights, read_runs
 from district.demo.place import DemoFailed, Place
 from district.demo.postgres import Server, ServerFailed, ensure_database, start_server
@@ -31,9 +31,10 @@ from district.demo.processes import Processes, ProcessStopped, run_guarded, star
 from district.settings import PROJECT
 
 SEED = 7
+TABLE_WIDTH = 100
 
 
-def run_demo(exit_after: bool = False, *, size: str = "small", folder: Path = PROJECT / ".demo") -> int:
+def run_demo(exit_after: bool = False, *, size: str | int = "small", folder: Path = PROJECT / ".demo") -> int:
     """Runs the demo and gives its exit status: 0 when both nights came out as ``expected.json`` says.
 
     Without ``exit_after`` the UI stays up until Ctrl-C. However it ends, nothing that it started goes on running.
@@ -41,8 +42,10 @@ def run_demo(exit_after: bool = False, *, size: str = "small", folder: Path = PR
     return run_guarded(lambda: _run(exit_after, size, folder))
 
 
-def _run(exit_after: bool, size: str, folder: Path) -> int:
-    demo = Demo(console=Console(highlight=False), processes=Processes())
+def _run(exit_after: bool, size: str | int, folder: Path) -> int:
+    console = Console(highlight=False)
+    console.width = max(console.width, TABLE_WIDTH)
+    demo = Demo(console=console, processes=Processes())
     try:
         wrong = demo.play(Place(folder.resolve()), size)
         if not exit_after:
@@ -68,7 +71,7 @@ class Demo:
     begun: float = field(default_factory=time.monotonic)
     memory: PeakMemory = field(default_factory=PeakMemory)
 
-    def play(self, place: Place, size: str) -> list[str]:
+    def play(self, place: Place, size: str | int) -> list[str]:
         """Starts everything, runs the nights that were not run yet, and shows all; gives the cells that differ."""
         place.lock()
         with self._step("Synthetic district"):
@@ -80,6 +83,7 @@ class Demo:
         with self._step("Airflow"):
             self._start_airflow(airflow)
         self.memory.start()
+        deliver(place.district / "past", place.drop)
         nights = read_nights(place.district)
         wrong = [difference for night in nights for difference in self._night(airflow, server, night)]
         self._where_to_look(airflow, server)
@@ -103,7 +107,7 @@ class Demo:
         except KeyboardInterrupt:
             self.console.print()
 
-    def _generate(self, place: Place, size: str) -> None:
+    def _generate(self, place: Place, size: str | int) -> None:
         from district.synthetic import generate
 
         if place.recall("size", lambda: size) != size:
@@ -127,7 +131,8 @@ class Demo:
         if server.folder.parent != place.root:
             self.console.print(
                 f"  Started by root: PostgreSQL runs as `nobody` on {server.folder}, outside of {place.root}, "
-                "so that no folder of yours is opened to others. `make clean-demo` removes it."
+                "so that no folder of yours is opened to others. `make clean-demo` removes it.",
+                soft_wrap=True,
             )
         return server
 
@@ -172,8 +177,10 @@ class Demo:
         place = airflow.place
         rows = {
             "Airflow": f"{airflow.ui_url}  user {USER}, password {airflow.password}",
-            "mails": f"{place.mail}  {len(list(place.mail.glob('*.eml')))} files",
+            "digest": str(max(place.mail.glob("*.eml"), default=place.mail)),
+            "all mails": str(place.mail),
             "import log": f"DISTRICT_DATABASE_URL='{server.url('district', role='district')}' district status",
+            "backfill": "past administrations lie in the drop folder: state_assessments, Trigger, Backfill",
             "logs": str(place.logs),
         }
         self.console.print("\n[bold]Where to look[/]")
