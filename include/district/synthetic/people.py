@@ -1,0 +1,126 @@
+"""The invented children of one school: numbers, names that no child has, birth dates, grades, and when they arrive."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+
+import numpy as np
+
+from district.synthetic.plan import GRADES, DistrictPlan, School
+from district.synthetic.sheet import Quota
+
+_FIRST_NAMES = (
+    "Aspen",
+    "Basalt",
+    "Birch",
+    "Cobalt",
+    "Clover",
+    "Dahlia",
+    "Ember",
+    "Fern",
+    "Flint",
+    "Garnet",
+    "Hazel",
+    "Indigo",
+    "Iris",
+    "Jasper",
+    "Juniper",
+    "Kestrel",
+    "Larch",
+    "Linden",
+    "Maple",
+    "Marigold",
+    "Nettle",
+    "Oak",
+    "Onyx",
+    "Opal",
+    "Pebble",
+    "Quartz",
+    "Reed",
+    "Rowan",
+    "Sage",
+    "Sorrel",
+    "Tansy",
+    "Thistle",
+    "Umber",
+    "Willow",
+    "Yarrow",
+)
+_LAST_NAMES = (
+    "Testerson",
+    "Sampleton",
+    "Mockridge",
+    "Fakename",
+    "Placeholder",
+    "Exampler",
+    "Demoval",
+    "Synthwood",
+    "Fixturelli",
+    "Dummyfield",
+    "Stubbs-Test",
+    "Mockingham",
+    "Samplesmith",
+    "Testwell",
+    "Invented",
+    "Madeup",
+    "Nochild",
+    "Pretend-Lee",
+    "Simulacra",
+    "Standin",
+)
+# Names that careless imports lose or break; the second last holds a delimiter and therefore stands in quotes.
+_HARD_NAMES = ("Null", "NA", "None", "True", "Muñoz-Sample", "O'Mock", '"Sample, Jr."', "Østergård-Test")
+_HARD_SHARE = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Students:
+    """The children of one school, by index; ``arrives`` is the first night on which each is in the extract."""
+
+    ids: list[str]
+    state_ids: list[str]
+    last_names: list[str]
+    first_names: list[str]
+    births: list[datetime.date]
+    grades: np.ndarray
+    arrives: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def invent_students(plan: DistrictPlan, school: School, newcomers: Quota) -> Students:
+    """The school's children of the first night and those who arrive on later ones."""
+    rng = np.random.default_rng([plan.seed, school.index, 1])
+    arrives = [0] * school.students
+    for night in range(1, len(plan.nights)):
+        coming = max(0, newcomers.due(school.students))
+        newcomers.given += coming
+        arrives += [night] * coming
+    count = len(arrives)
+    numbers = [school.first_student + index for index in range(count)]
+    grades = GRADES[school.kind]
+    # Few children are in the grades before kindergarten.
+    weights = np.array([1.0 if grade >= 0 else 0.15 for grade in grades])
+    chosen = rng.choice(np.array(grades), count, p=weights / weights.sum())
+    hard = rng.random(count) < _HARD_SHARE
+    last = rng.integers(0, len(_LAST_NAMES), count)
+    odd = rng.integers(0, len(_HARD_NAMES), count)
+    first = rng.integers(0, len(_FIRST_NAMES), count)
+    offsets = rng.integers(0, 365, count)
+    begin = plan.year.first_day.year
+    return Students(
+        ids=[f"{number:07d}" for number in numbers],
+        # A multiplication modulo a prime: scattered, and no two alike.
+        state_ids=[str(1_000_000_000 + number * 48_271 % 2_147_483_647) for number in numbers],
+        last_names=[_HARD_NAMES[o] if h else _LAST_NAMES[n] for n, o, h in zip(last, odd, hard, strict=True)],
+        first_names=[_FIRST_NAMES[name] for name in first],
+        # A cohort is born from September to August, five years before it starts kindergarten.
+        births=[
+            datetime.date(begin - 6 - int(grade), 9, 2) + datetime.timedelta(days=int(offset))
+            for grade, offset in zip(chosen, offsets, strict=True)
+        ],
+        grades=chosen,
+        arrives=np.array(arrives, dtype=np.int64),
+    )
