@@ -41,7 +41,7 @@ def extract(dataset: Dataset) -> dict[str, Any]:
     except NotArrived as stopped:
         missing = stopped
     if missing:
-        raise when_missing(dataset, partition, str(run.run_type), str(missing), now=datetime.datetime.now(datetime.UTC))
+        raise when_missing(dataset, partition, run.run_type, str(missing), now=datetime.datetime.now(datetime.UTC))
     return summary.as_dict()
 
 

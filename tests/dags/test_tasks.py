@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
+from airflow.sdk.api.datamodels._generated import DagRunType
 from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
@@ -105,13 +106,13 @@ def test_a_past_night_does_not_wait(run_type: str) -> None:
     assert isinstance(tasks.when_missing(NIGHTLY, "2026-11-20", run_type, "No file.", now=now), AirflowFailException)
 
 
-@pytest.mark.parametrize("run_type", ["scheduled", "manual", "backfill"])
+@pytest.mark.parametrize("run_type", [DagRunType.SCHEDULED, DagRunType.MANUAL, DagRunType.BACKFILL_JOB])
 def test_an_administration_is_awaited_night_by_night_until_the_last(run_type: str) -> None:
     known = settings().district.administrations[0]
     last_night = datetime.datetime.combine(known.results_end, datetime.time(2, 30), tzinfo=ZONE)
     before = tasks.when_missing(ADMINISTERED, known.key, run_type, "No file.", now=last_night - datetime.timedelta(1))
     at_last = tasks.when_missing(ADMINISTERED, known.key, run_type, "No file.", now=last_night)
-    assert isinstance(before, AirflowSkipException if run_type == "scheduled" else AirflowFailException)
+    assert isinstance(before, AirflowSkipException if run_type is DagRunType.SCHEDULED else AirflowFailException)
     assert isinstance(at_last, AirflowFailException)
 
 
