@@ -48,7 +48,9 @@ def _declared(path: Path) -> list[Dataset]:
     except DatasetError:
         raise
     except (Exception, SystemExit) as error:
-        raise DatasetError(f"{path.name} cannot be read ({type(error).__name__}); run it with python to see why.") from None
+        raise DatasetError(
+            f"{path.name} cannot be read ({type(error).__name__}); run it with python to see why."
+        ) from None
     return [value for value in content.values() if isinstance(value, Dataset)]
 
 

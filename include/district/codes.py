@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, FromClause, Table, func, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from district.dataset import Dataset
-from district.derived import mapped
 from district.run import ImportStopped
 from district.tables import crosswalk
 
@@ -58,7 +58,9 @@ def _entries(path: Path) -> list[dict[str, Any]]:
                 for row in reader
             ]
         except (ValueError, TypeError):
-            raise ImportStopped(f"Crosswalk {path.name}, line {reader.line_num}: years must be whole numbers.") from None
+            raise ImportStopped(
+                f"Crosswalk {path.name}, line {reader.line_num}: years must be whole numbers."
+            ) from None
 
 
 def crosswalk_version(connection: Connection, dataset: Dataset) -> str:
@@ -70,15 +72,29 @@ def crosswalk_version(connection: Connection, dataset: Dataset) -> str:
     return hashlib.sha256(repr([tuple(row) for row in rows]).encode()).hexdigest()
 
 
-def descriptors(dataset: Dataset, staged: Table, source: str) -> tuple[FromClause, list[Any]]:
-    """The staged rows joined to the crosswalk, and the data set's target columns from there, in order."""
-    joined: FromClause = staged
-    columns: list[Any] = []
-    for column in dataset.columns:
-        columns.append(staged.c[column.name])
-        if column.code_set:
-            entry = crosswalk.alias(f"crosswalk_{column.name}")
-            condition = mapped(staged.c[column.name], column.code_set, staged.c.school_year, source, entry)
-            joined = joined.outerjoin(entry, condition)
-            columns.append(entry.c.standard_code.label(column.descriptor))
-    return joined, columns
+@dataclass(frozen=True, kw_only=True)
+class CodeSet:
+    """A source's codes of one code set: (local code, first school year, last school year, standard code)."""
+
+    entries: tuple[tuple[str, int, int, str], ...]
+
+    def in_year(self, year: int) -> dict[str, str]:
+        """The standard code of each local code that is mapped in a school year."""
+        return {local: standard for local, first, last, standard in self.entries if first <= year <= last}
+
+
+def read_codes(connection: Connection, dataset: Dataset, source: str) -> dict[str, CodeSet]:
+    """The code set of each coded column of the data set, as the source system uses it."""
+    found: dict[str, CodeSet] = {}
+    for column in dataset.coded:
+        columns = (
+            crosswalk.c.local_code,
+            crosswalk.c.school_year_from,
+            crosswalk.c.school_year_to,
+            crosswalk.c.standard_code,
+        )
+        query = select(*columns).where(crosswalk.c.code_set == column.code_set, crosswalk.c.source_system == source)
+        # Where two entries overlap, the later decision is the one in force.
+        rows = connection.execute(query.order_by(crosswalk.c.school_year_from)).all()
+        found[column.name] = CodeSet(entries=tuple((row[0], row[1], row[2], row[3]) for row in rows))
+    return found

@@ -18,7 +18,10 @@ from district.run import ImportStopped, RunSummary
 from district.settings import SettingsError, settings
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="A district's nightly imports, by hand."
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A district's nightly imports, by hand.",
 )
 _FILE = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The extract to read.")]
 _DATASET = Annotated[str, typer.Argument(help="The data set's name, such as enrollment.")]
@@ -42,7 +45,9 @@ def _plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             from district.database import clean_error
 
             typer.secho(f"The database cannot be used ({clean_error(error)}).", fg="red", err=True)
-            typer.echo("Check DISTRICT_DATABASE_URL and that the server runs; `district migrate` makes the tables.", err=True)
+            typer.echo(
+                "Check DISTRICT_DATABASE_URL and that the server runs; `district migrate` makes the tables.", err=True
+            )
             raise typer.Exit(1) from None
 
     return wrapped
@@ -110,11 +115,13 @@ def generate(
 @app.command()
 @_plain_errors
 def demo(
-    exit_after: Annotated[bool, typer.Option("--exit", help="Stop after the table instead of leaving the UI up.")] = False,
+    exit_after: Annotated[
+        bool, typer.Option("--exit", help="Stop after the table instead of leaving the UI up.")
+    ] = False,
     size: Annotated[str, typer.Option(help="small, medium, large or a number of students.")] = "small",
 ) -> None:
     """Run two nights of a synthetic district through a real Airflow and PostgreSQL."""
-    from district.demo import run_demo
+    from district.demo.runner import run_demo
 
     raise typer.Exit(run_demo(exit_after=exit_after, size=int(size) if size.isdigit() else size))
 

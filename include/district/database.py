@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, NullPool, Table, create_engine, inspect, text
+from sqlalchemy import Connection, Engine, NullPool, Select, Table, create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.schema import CreateColumn, CreateTable
 
@@ -27,7 +27,12 @@ def engine_for(url: str) -> Engine:
         url,
         poolclass=NullPool,
         hide_parameters=True,
-        connect_args={"application_name": "district-imports", "connect_timeout": 10},
+        connect_args={
+            "application_name": "district-imports",
+            "connect_timeout": 10,
+            # Statements of a second or two are over before compiling them has paid.
+            "options": "-c jit=off",
+        },
     )
 
 
@@ -100,12 +105,24 @@ def sync_calendar(connection: Connection) -> None:
 
 
 def copy_csv(connection: Connection, table: Table, columns: list[str], source: Any) -> None:
-    """COPY of CSV bytes (a binary file object) into a table's columns; an empty unquoted field is null."""
+    """COPY of CSV bytes (a binary file object) into a table that this transaction created.
+
+    An empty unquoted field is null. Rows are written frozen, so that no later scan has to mark them as committed.
+    """
     preparer = connection.dialect.identifier_preparer
     names = ", ".join(preparer.quote(name) for name in columns)
-    statement = f"COPY {preparer.format_table(table)} ({names}) FROM STDIN (FORMAT csv)"
+    statement = f"COPY {preparer.format_table(table)} ({names}) FROM STDIN (FORMAT csv, FREEZE)"
     with raw_cursor(connection) as cursor:
         cursor.copy_expert(statement, source)
+
+
+def create_temporary(connection: Connection, name: str, query: Select[Any]) -> int:
+    """Keeps a query's rows in a temporary table until the transaction ends; returns how many there are."""
+    body = query.compile(connection, compile_kwargs={"literal_binds": True})
+    connection.exec_driver_sql(f"DROP TABLE IF EXISTS pg_temp.{name}")
+    made = connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {name} ON COMMIT DROP AS {body}")
+    connection.exec_driver_sql(f"ANALYZE {name}")
+    return made.rowcount
 
 
 def raw_cursor(connection: Connection) -> Any:

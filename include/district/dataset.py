@@ -106,6 +106,8 @@ class Dataset:
                 self._slip(f"column {column.name} has type {column.type}; use text, integer, decimal, date or boolean")
             if column.code_set and not column.name.endswith("_code"):
                 self._slip(f"column {column.name} has a code set, so name it {column.name}_code")
+        if any(column.code_set for column in self.columns) and "school_year" not in names:
+            self._slip("its codes are dated by school year, so it needs Column('school_year', 'integer')")
         if not self.key or not self.scope:
             self._slip("give it a key=(...) and a scope=(...), each of at least one column")
         wanted: Mapping[str, tuple[str, ...]] = {

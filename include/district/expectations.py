@@ -1,4 +1,4 @@
-"""Running expectations: rows in bounded pandas batches, whole batches in PostgreSQL; results are row numbers only."""
+"""Running expectations: on bounded pandas batches and on PostgreSQL; results name rows by number only."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from district.suite import Suite
 if TYPE_CHECKING:
     import pandas as pd
 
-# Row numbers of every unexpected row, no value of any.
+# The place of every unexpected row, no value of any.
 _ROWS_ONLY = {
     "result_format": "COMPLETE",
-    "unexpected_index_column_names": ["row_no"],
+    "unexpected_index_column_names": ["place"],
     "exclude_unexpected_values": True,
     "partial_unexpected_count": 0,
 }
@@ -25,11 +25,11 @@ _COUNTS_ONLY = {"result_format": "BASIC", "exclude_unexpected_values": True, "pa
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A rule that some rows, or the batch as a whole, did not meet."""
+    """A rule that some rows of a frame did not meet."""
 
     rule_id: str
-    rows: list[int]
-    """Row numbers; empty for a rule on the batch."""
+    places: list[int]
+    """Values of the frame's column ``place``."""
 
 
 class RowJudge:
@@ -38,59 +38,42 @@ class RowJudge:
     def __init__(self, suite: Suite, parameters: dict[str, Any]) -> None:
         self._suite = suite
         self._parameters = parameters
-        self._context = _context()
-        self._expectations = _build(self._context, f"{suite.name}.rows", suite.row, suite)
-        asset = self._context.data_sources.add_pandas("staged").add_dataframe_asset("batch")
-        self._batch = asset.add_batch_definition_whole_dataframe("whole")
+        context = _context()
+        expectations = _build(context, f"{suite.name}.rows", suite.row, suite)
+        asset = context.data_sources.add_pandas("staged").add_dataframe_asset("batch")
+        self._definition = _define(asset.add_batch_definition_whole_dataframe("whole"), expectations)
 
     def judge(self, frame: pd.DataFrame) -> Iterator[Failure]:
-        """The rules that rows of the frame fail; the frame has ``row_no`` and typed columns.
+        """The rules that rows of the frame fail; the frame has typed columns and ``place``, a row's number in it.
 
         Raises:
             Held: a rule could not be evaluated.
         """
         if not self._suite.row or frame.empty:
             return
-        result = _validate(
-            self._batch, self._expectations, self._parameters, _ROWS_ONLY, {"dataframe": frame}, len(self._suite.row)
-        )
+        data = {"dataframe": frame}
+        result = _run(self._definition, self._parameters, _ROWS_ONLY, data, len(self._suite.row))
         for outcome in result.results:
             rule_id = _rule_id(outcome)
             if not outcome.success:
-                yield Failure(rule_id=rule_id, rows=_row_numbers(outcome.result.get("unexpected_index_list") or []))
+                yield Failure(rule_id=rule_id, places=_places(outcome.result.get("unexpected_index_list") or []))
 
 
-def judge_batch(suite: Suite, parameters: dict[str, Any], *, url: str, schema: str, view: str) -> Iterator[Failure]:
-    """The batch expectations that a view on staging fails.
+def judge_batch(suite: Suite, parameters: dict[str, Any], *, url: str, schema: str, view: str) -> list[str]:
+    """The ids of the rules on the batch as a whole that a view on staging fails.
 
     Raises:
-        Held: a rule could not be evaluated, or names more than row numbers.
+        Held: a rule could not be evaluated.
     """
-    if not suite.sql:
-        return
+    if not suite.batch:
+        return []
     context = _context()
     source = context.data_sources.add_sql("district", connection_string=url)
     asset = source.add_table_asset("batch", table_name=view, schema_name=schema)
-    batch = asset.add_batch_definition_whole_table("whole")
-    for spec in suite.sql:
-        expectations = _build(context, f"{suite.name}.{spec['meta']['rule_id']}", (spec,), suite)
-        definition = _definition(batch, expectations)
-        result = _run(definition, parameters, _COUNTS_ONLY, {}, 1)
-        outcome = result.results[0]
-        if outcome.success:
-            continue
-        rows: list[int] = []
-        if spec["type"] == "unexpected_rows_expectation":
-            rows = _unexpected_rows(definition, expectations.expectations[0], _rule_id(outcome))
-        yield Failure(rule_id=_rule_id(outcome), rows=rows)
-
-
-def _unexpected_rows(definition: Any, expectation: Any, rule_id: str) -> list[int]:
-    found = definition.get_unexpected_rows(expectation)
-    records = found.to_dict("records") if hasattr(found, "to_dict") else [dict(row) for row in found]
-    if any(set(record) != {"row_no"} for record in records):
-        raise Held(f"Rule {rule_id}: its query must select row_no and nothing else.", rule_id="suite.query")
-    return [int(record["row_no"]) for record in records]
+    expectations = _build(context, f"{suite.name}.batch", suite.batch, suite)
+    definition = _define(asset.add_batch_definition_whole_table("whole"), expectations)
+    result = _run(definition, parameters, _COUNTS_ONLY, {}, len(suite.batch))
+    return [_rule_id(outcome) for outcome in result.results if not outcome.success]
 
 
 def _context() -> Any:
@@ -121,23 +104,15 @@ def _build(context: Any, name: str, specs: tuple[dict[str, Any], ...], suite: Su
     return context.suites.add(built)
 
 
-def _definition(batch: Any, expectations: Any) -> Any:
+def _define(batch: Any, expectations: Any) -> Any:
     import great_expectations as gx
 
     return gx.ValidationDefinition(name=expectations.name, data=batch, suite=expectations)
 
 
-def _validate(
-    batch: Any, expectations: Any, parameters: dict[str, Any], form: dict[str, Any], data: dict[str, Any], count: int
-) -> Any:
-    return _run(_definition(batch, expectations), parameters, form, data, count)
-
-
 def _run(definition: Any, parameters: dict[str, Any], form: dict[str, Any], data: dict[str, Any], count: int) -> Any:
     try:
-        result = definition.run(
-            batch_parameters=data or None, expectation_parameters=parameters, result_format=form
-        )
+        result = definition.run(batch_parameters=data or None, expectation_parameters=parameters, result_format=form)
     except Exception as error:
         # Its text may quote a row.
         raise Held(
@@ -149,7 +124,9 @@ def _run(definition: Any, parameters: dict[str, Any], form: dict[str, Any], data
             message = f"Rule {_rule_id(outcome)} could not be evaluated; correct it in the suite."
             raise Held(message, rule_id="suite.crashed")
     if len(result.results) != count:
-        raise Held(f"Suite {definition.suite.name}: {len(result.results)} of {count} rules ran.", rule_id="suite.crashed")
+        raise Held(
+            f"Suite {definition.suite.name}: {len(result.results)} of {count} rules ran.", rule_id="suite.crashed"
+        )
     return result
 
 
@@ -157,10 +134,10 @@ def _rule_id(outcome: Any) -> str:
     return str(outcome.expectation_config.meta["rule_id"])
 
 
-def _row_numbers(rows: Any) -> list[int]:
-    """Great Expectations gives {"row_no": [...]}, or a list of such, or of {"row_no": one}, by the kind of rule."""
+def _places(rows: Any) -> list[int]:
+    """Great Expectations gives {"place": [...]}, or a list of such, or of {"place": one}, by the kind of rule."""
     numbers: list[int] = []
     for entry in [rows] if isinstance(rows, dict) else rows:
-        found = entry["row_no"]
+        found = entry["place"]
         numbers += [int(number) for number in found] if isinstance(found, list) else [int(found)]
     return numbers

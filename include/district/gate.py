@@ -54,7 +54,9 @@ def judge_changes(dataset: Dataset, changes: Changes, *, read: int, last_read: i
     """
     gate = dataset.gate
     if last_read >= gate.floor and read > gate.grown * last_read:
-        message = f"{read:,} rows came, {read / last_read:.1f} times the last load's {last_read:,}. Nothing was changed."
+        message = (
+            f"{read:,} rows came, {read / last_read:.1f} times the last load's {last_read:,}. Nothing was changed."
+        )
         raise Held(message, rule_id="gate.grown")
     if changes.standing < gate.floor:
         return

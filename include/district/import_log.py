@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
-
 from typing import Any
 
 from sqlalchemy import Connection, Row, case, delete, func, insert, literal, select, update
@@ -18,7 +17,16 @@ from district.tables import delivery, finding_table, import_issue, import_run
 
 COUNTS = ("read", "rejected", "superseded", "warnings", "inserted", "updated", "unchanged", "withdrawn")
 FINAL: tuple[State, ...] = (
-    "checked","loaded", "unchanged", "held", "refused", "blocked", "locked", "failed", "missing")
+    "checked",
+    "loaded",
+    "unchanged",
+    "held",
+    "refused",
+    "blocked",
+    "locked",
+    "failed",
+    "missing",
+)
 
 
 def open_run(connection: Connection, dataset: Dataset, *, partition: str, run_key: str, night: datetime.date) -> int:
@@ -26,7 +34,9 @@ def open_run(connection: Connection, dataset: Dataset, *, partition: str, run_ke
     latest = find_run(connection, dataset, run_key)
     if latest is not None and latest.state not in ("loaded", "unchanged"):
         connection.execute(delete(import_issue).where(import_issue.c.import_run_id == latest.id))
-        update_run(connection, latest.id, state="started", reason="", rule_id="", finished_at=None, **dict.fromkeys(COUNTS, 0))
+        update_run(
+            connection, latest.id, state="started", reason="", rule_id="", finished_at=None, **dict.fromkeys(COUNTS, 0)
+        )
         return int(latest.id)
     values = {
         "dataset": dataset.name,
@@ -128,7 +138,9 @@ def record_issue(
     earlier = (
         select(func.min(import_issue.c.first_seen))
         .join(import_run, import_run.c.id == import_issue.c.import_run_id)
-        .where(import_run.c.dataset == dataset.name, import_issue.c.rule_id == rule.rule_id, import_issue.c.cause == cause)
+        .where(
+            import_run.c.dataset == dataset.name, import_issue.c.rule_id == rule.rule_id, import_issue.c.cause == cause
+        )
         .scalar_subquery()
     )
     night = select(import_run.c.night).where(import_run.c.id == run_id).scalar_subquery()
@@ -153,9 +165,9 @@ def record_issue(
 def record_findings(connection: Connection, dataset: Dataset, run_id: int, rules: dict[str, Rule]) -> None:
     """Turns the run's findings into issues, one per rule and cause."""
     findings = finding_table(dataset, run_id)
-    query = select(
-        findings.c.rule_id, findings.c.cause, func.count(), func.min(findings.c.row_no)
-    ).group_by(findings.c.rule_id, findings.c.cause)
+    query = select(findings.c.rule_id, findings.c.cause, func.count(), func.min(findings.c.row_no)).group_by(
+        findings.c.rule_id, findings.c.cause
+    )
     for rule_id, cause, rows, first in connection.execute(query).all():
         record_issue(
             connection, dataset, run_id, rules[rule_id], rows=rows, first_line=first, cause=cause, stage="validate"
@@ -189,7 +201,9 @@ def count_fates(connection: Connection, dataset: Dataset, run_id: int) -> Fates:
             func.bool_or(findings.c.fate == "reject").label("rejected"),
             func.bool_or(findings.c.fate == "supersede").label("superseded"),
             func.bool_or(findings.c.rule_id.startswith(f"{dataset.name}.parent.")).label("orphan"),
-            func.bool_or(findings.c.rule_id.in_([f"{dataset.name}.{c.name}.code" for c in dataset.coded])).label("code"),
+            func.bool_or(findings.c.rule_id.in_([f"{dataset.name}.{c.name}.code" for c in dataset.coded])).label(
+                "code"
+            ),
         )
         .group_by(findings.c.row_no)
         .subquery()
@@ -218,8 +232,6 @@ def issues_of(connection: Connection, run_id: int, limit: int | None = None) -> 
     grade = case((import_issue.c.severity == "critical", 0), (import_issue.c.severity == "warning", 1), else_=2)
     query = select(import_issue).where(import_issue.c.import_run_id == run_id)
     return list(connection.execute(query.order_by(grade, import_issue.c.rows.desc(), import_issue.c.id).limit(limit)))
-
-
 
 
 def copy_issues(connection: Connection, from_run: int, to_run: int) -> None:

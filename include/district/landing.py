@@ -104,7 +104,9 @@ def _arrival(path: Path) -> Arrival:
                 sha256=None if digest is None else str(digest),
             )
         except (ValueError, AttributeError):
-            message = f"{manifest.name} must be JSON with rows, sha256 and created (seconds); ask the sender to mend it."
+            message = (
+                f"{manifest.name} must be JSON with rows, sha256 and created (seconds); ask the sender to mend it."
+            )
             raise Refused(message, rule_id="file.manifest") from None
     return Arrival(path=path, modified=path.stat().st_mtime)
 
@@ -176,7 +178,9 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except zipfile.BadZipFile:
-        raise Refused(f"{path.name} is not a readable zip file; ask the sender for it again.", rule_id="file.zip") from None
+        raise Refused(
+            f"{path.name} is not a readable zip file; ask the sender for it again.", rule_id="file.zip"
+        ) from None
 
 
 def _zip_member(archive: zipfile.ZipFile, member: str, name: str) -> zipfile.ZipInfo:
@@ -190,7 +194,9 @@ def _zip_member(archive: zipfile.ZipFile, member: str, name: str) -> zipfile.Zip
             raise Refused(f"{name} holds a path, link or zip inside that no extract needs.", rule_id="file.zip_path")
     matching = [info for info in infos if fnmatch(PurePosixPath(info.filename).name, member)]
     if len(matching) != 1:
-        raise Refused(f"{name} holds {len(matching)} files named {member}; exactly one is needed.", rule_id="file.zip_member")
+        raise Refused(
+            f"{name} holds {len(matching)} files named {member}; exactly one is needed.", rule_id="file.zip_member"
+        )
     return matching[0]
 
 

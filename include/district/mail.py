@@ -118,10 +118,7 @@ def _queue(
 
 def _told(connection: Connection, run: Row[Any]) -> dict[str, Any]:
     issues = import_log.issues_of(connection, run.id)
-    shown = [
-        {**issue._mapping, "severity_word": _WORDS[issue.severity]}
-        for issue in issues[:ISSUES_SHOWN]
-    ]
+    shown = [{**issue._mapping, "severity_word": _WORDS[issue.severity]} for issue in issues[:ISSUES_SHOWN]]
     more = max(0, len(issues) - ISSUES_SHOWN)
     return {**run._mapping, "good": run.state in _GOOD, "issues": shown, "more": more}
 

@@ -19,7 +19,7 @@ from district.codes import crosswalk_version, seed_crosswalk
 from district.database import clean_error, engine, ensure_target, sync_calendar
 from district.dataset import Dataset
 from district.gate import Changes, judge_changes
-from district.landing import Arrival, Landed, find_delivery, land, wait_until_stable
+from district.landing import Arrival, find_delivery, land, wait_until_stable
 from district.layout import Layout, choose_layout, layouts_of, with_fields
 from district.load import Loader, lock
 from district.run import Blocked, Held, ImportStopped, Refused, RunSummary
@@ -142,9 +142,7 @@ def _extract(dataset: Dataset, partition: str, run_key: str, file: Path | None, 
     with engine().begin() as connection:
         delivery_id = import_log.record_delivery(connection, dataset, arrival, landed)
         versions = _versions(connection, dataset, chosen)
-        import_log.update_run(
-            connection, run_id, delivery_id=delivery_id, layout=asdict(chosen), versions=versions
-        )
+        import_log.update_run(connection, run_id, delivery_id=delivery_id, layout=asdict(chosen), versions=versions)
         last = import_log.last_loaded(connection, dataset, partition)
         if last is not None and last.delivery_id == delivery_id and last.versions == versions:
             return _carry_forward(connection, dataset, run_id, last)
@@ -200,7 +198,7 @@ def _validate(dataset: Dataset, run: Row[Any]) -> None:
     _restage_if_lost(dataset, run)
     with engine().connect() as connection:
         parameters = _parameters(connection, dataset, run)
-    validate_batch(engine(), dataset, _layout(run), suite, parameters, run)
+    validate_batch(engine(), dataset, suite, parameters, run)
     with engine().begin() as connection:
         import_log.update_run(connection, run.id, state="validated")
 
@@ -247,7 +245,9 @@ def _restage_if_lost(dataset: Dataset, run: Row[Any]) -> bool:
     landed = land(landed_path, settings().landed_folder)
     with engine().begin() as connection:
         drop_view(connection, dataset, run.id)
-        stage(connection, landed, dataset, _layout(run), Plan(width=run.plan["width"], places=run.plan["places"]), run.id)
+        stage(
+            connection, landed, dataset, _layout(run), Plan(width=run.plan["width"], places=run.plan["places"]), run.id
+        )
     return True
 
 
@@ -374,8 +374,6 @@ def _record(dataset: Dataset, run_key: str, trouble: _Trouble) -> None:
     except SQLAlchemyError:
         # The database is what failed: Airflow's retry, or `finish`, records it once it is back.
         return
-
-
 
 
 def send_digest(night: str) -> int:

@@ -25,11 +25,13 @@ _NEVER_IN_TEXT = "\x1f"
 
 @dataclass(frozen=True, kw_only=True)
 class Malformed:
-    """A record with another number of fields than the header; ``text`` is the raw line."""
+    """A record with another number of fields than the header, or another length than the layout."""
 
     number: int
     fields: int
+    """Fields, or characters in a fixed-width file."""
     text: str
+    """The raw line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,6 @@ def read_batches(landed: Landed, dataset: Dataset, layout: Layout, plan: Plan) -
     """
     import pyarrow as pa
 
-    import pyarrow as pa
 
     pending: deque[Malformed] = deque()
     reader = _open(landed, layout, plan, pending)
@@ -66,6 +67,9 @@ def read_batches(landed: Landed, dataset: Dataset, layout: Layout, plan: Plan) -
         number += block.num_rows + len(skipped)
         if header and len(numbers) and numbers[0].as_py() == 1:
             block, numbers = block.slice(1), numbers.slice(1)
+        if layout.fixed_width:
+            block, numbers, wrong = _by_length(block, numbers, plan.width)
+            skipped += wrong
         columns = _slice_lines(block, layout) if layout.fixed_width else _pick(block, plan)
         for name, value in layout.constants.items():
             columns[name] = pa.array([value] * block.num_rows, pa.string())
@@ -80,7 +84,9 @@ def read_batches(landed: Landed, dataset: Dataset, layout: Layout, plan: Plan) -
     if rest := _without_end_mark(pending):
         empty = pa.array([], pa.string())
         yield TextBatch(
-            numbers=pa.array([], pa.int64()), columns=dict.fromkeys((c.name for c in dataset.columns), empty), malformed=rest
+            numbers=pa.array([], pa.int64()),
+            columns=dict.fromkeys((c.name for c in dataset.columns), empty),
+            malformed=rest,
         )
 
 
@@ -152,6 +158,22 @@ def _number(before: int, rows: int, pending: deque[Malformed]) -> tuple[pa.Array
 
 def _pick(block: Any, plan: Plan) -> dict[str, pa.Array]:
     return {column: block.column(f"f{index}") for column, index in plan.places.items()}
+
+
+def _by_length(block: Any, numbers: pa.Array, length: int) -> tuple[Any, pa.Array, list[Malformed]]:
+    """Splits off lines that are not as long as the layout; a line one short has lost the blank of its last field."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lengths = pc.utf8_length(block.column(0))
+    right = pc.is_in(lengths, value_set=pa.array([length - 1, length], lengths.type))
+    if pc.all(right).as_py() is not False:
+        return block, numbers, []
+    wrong = pc.invert(right)
+    parts = (numbers.filter(wrong), lengths.filter(wrong), block.column(0).filter(wrong))
+    records = zip(*[part.to_pylist() for part in parts], strict=True)
+    malformed = [Malformed(number=number, fields=length, text=line) for number, length, line in records]
+    return block.filter(right), numbers.filter(right), malformed
 
 
 def _slice_lines(block: Any, layout: Layout) -> dict[str, pa.Array]:

@@ -62,13 +62,21 @@ def _print_issues(console: Console, issues: list[Row[Any]]) -> None:
         console.print("No errors, no warnings.")
         return
     table = RichTable(header_style="bold", show_lines=False)
-    for name, justify in (("", "left"), ("rows", "right"), ("issue", "left"), ("first line", "right"), ("what to do", "left")):
+    for name, justify in (
+        ("", "left"),
+        ("rows", "right"),
+        ("issue", "left"),
+        ("first line", "right"),
+        ("what to do", "left"),
+    ):
         table.add_column(name, justify="right" if justify == "right" else "left")
     for issue in issues:
         word, style = SEVERITIES[issue.severity]
         cause = f": {issue.cause}" if issue.cause else ""
         first = str(issue.first_line or "")
-        table.add_row(f"[{style}]{word}[/]", f"{issue.rows:,}", f"{issue.title}{cause}\n[dim]{issue.rule_id}[/]", first, issue.fix)
+        table.add_row(
+            f"[{style}]{word}[/]", f"{issue.rows:,}", f"{issue.title}{cause}\n[dim]{issue.rule_id}[/]", first, issue.fix
+        )
     console.print(table)
 
 

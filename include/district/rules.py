@@ -42,7 +42,11 @@ def derived_rules(dataset: Dataset) -> dict[str, Rule]:
         )
 
     add("row.fields", "The line has too many or too few fields", "Look for a stray delimiter or line break in the SIS.")
-    add("row.field_too_long", "A field is longer than 64 kB", "Shorten the text in the SIS; a line may have been merged.")
+    add(
+        "row.field_too_long",
+        "A field is longer than 64 kB",
+        "Shorten the text in the SIS; a line may have been merged.",
+    )
     add("row.nul", "A field holds a NUL character", "Delete and retype the value in the SIS.")
     for column in dataset.columns:
         c = column.name

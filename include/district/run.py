@@ -6,7 +6,18 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 State = Literal[
-    "started", "checked", "extracted", "validated", "loaded", "unchanged", "held", "refused", "blocked", "locked", "failed", "missing"
+    "started",
+    "checked",
+    "extracted",
+    "validated",
+    "loaded",
+    "unchanged",
+    "held",
+    "refused",
+    "blocked",
+    "locked",
+    "failed",
+    "missing",
 ]
 
 

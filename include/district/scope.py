@@ -52,7 +52,9 @@ def _check_school_year(connection: Connection, dataset: Dataset, run_id: int, pa
     present = set(connection.execute(select(staged.c.school_year).distinct()).scalars()) - {None}
     if present and year.end_year not in present:
         listed = ", ".join(str(found) for found in sorted(present)[:5])
-        message = f"Every row is of school year {listed}; this night belongs to {year.end_year}. Send the current export."
+        message = (
+            f"Every row is of school year {listed}; this night belongs to {year.end_year}. Send the current export."
+        )
         raise Refused(message, rule_id="file.school_year")
 
 

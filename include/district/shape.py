@@ -67,12 +67,18 @@ def check_shape(landed: Landed, dataset: Dataset, layout: Layout, arrival: Arriv
     _check_kind(landed, name)
     _check_encoding(landed, layout, name)
     _check_manifest(landed, arrival, name)
-    plan = _fixed_width_plan(layout) if layout.fixed_width else _delimited_plan(landed, dataset, layout, name)
+    plan = (
+        _fixed_width_plan(landed, layout, name)
+        if layout.fixed_width
+        else _delimited_plan(landed, dataset, layout, name)
+    )
     records = _check_quotes(landed, layout, plan, name)
     if records <= (1 if layout.header and not layout.fixed_width else 0):
         message = f"{name} has a header and no rows; nothing is withdrawn until someone has looked at the SIS's export."
         raise Held(message, rule_id="file.header_only")
-    return Plan(width=plan.width, places=plan.places, warnings=plan.warnings + tuple(_newline_warnings(landed, arrival)))
+    return Plan(
+        width=plan.width, places=plan.places, warnings=plan.warnings + tuple(_newline_warnings(landed, arrival))
+    )
 
 
 def _check_kind(landed: Landed, name: str) -> None:
@@ -88,12 +94,16 @@ def _check_encoding(landed: Landed, layout: Layout, name: str) -> None:
     encoding = layout.encoding.lower().replace("_", "-")
     declared = f"the layout {layout.name} says {layout.encoding}"
     if landed.head.startswith(_UTF16) and not encoding.startswith("utf-16"):
-        raise Refused(f"{name} is UTF-16 from byte 0 and {declared}; export as {layout.encoding}.", rule_id="file.encoding")
+        raise Refused(
+            f"{name} is UTF-16 from byte 0 and {declared}; export as {layout.encoding}.", rule_id="file.encoding"
+        )
     if landed.head.startswith(_BOM + _BOM):
         raise Refused(f"{name} starts with two byte order marks; export it afresh.", rule_id="file.encoding")
     if encoding in ("utf-8", "utf8", "utf-8-sig") and landed.invalid_utf8_at is not None:
         at = landed.invalid_utf8_at
-        message = f"{name} is not UTF-8 at byte {at} and {declared}; export as UTF-8, or declare its encoding (cp1252, say)."
+        message = (
+            f"{name} is not UTF-8 at byte {at} and {declared}; export as UTF-8, or declare its encoding (cp1252, say)."
+        )
         raise Refused(message, rule_id="file.encoding")
     if encoding not in ("utf-8", "utf8", "utf-8-sig"):
         _check_decodes(landed, layout, name)
@@ -147,9 +157,20 @@ def _newline_warnings(landed: Landed, arrival: Arrival) -> Iterator[FileWarning]
         )
 
 
-def _fixed_width_plan(layout: Layout) -> Plan:
+def _fixed_width_plan(landed: Landed, layout: Layout, name: str) -> Plan:
+    """Another year's layout would cut every line in the wrong places and raise nothing: the length must be right."""
     spans = [place for place in layout.columns.values() if isinstance(place, tuple)]
-    return Plan(width=layout.line_length or max(last for _, last in spans))
+    length = layout.line_length or max(last for _, last in spans)
+    text = landed.head.decode(layout.encoding.replace("utf-8", "utf-8-sig"), errors="replace")
+    lines = [line for line in re.split("\r\n|\r|\n", text) if line]
+    lengths = Counter(len(line) for line in lines[:1000])
+    common, times = lengths.most_common(1)[0] if lengths else (length, 0)
+    if common not in (length - 1, length) and times * 2 > lengths.total():
+        message = (
+            f"{name} has lines of {common} characters; the layout {layout.name} has {length}. Which year is it of?"
+        )
+        raise Refused(message, rule_id="file.line_length")
+    return Plan(width=length)
 
 
 def _delimited_plan(landed: Landed, dataset: Dataset, layout: Layout, name: str) -> Plan:
@@ -165,7 +186,9 @@ def _delimited_plan(landed: Landed, dataset: Dataset, layout: Layout, name: str)
         return Plan(width=len(sent), places={column: place - 1 for column, place in positions.items()})
     for repeated, times in Counter(sent).items():
         if times > 1:
-            message = f"{name} has the header {repeated!r} {times} times; export it once, or give positions in the layout."
+            message = (
+                f"{name} has the header {repeated!r} {times} times; export it once, or give positions in the layout."
+            )
             raise Refused(message, rule_id="file.duplicate_header")
     places, warnings = _match_headers(sent, wanted, layout, name)
     _check_width(landed, layout, len(sent), name)
@@ -201,7 +224,9 @@ def _match_headers(
         near = difflib.get_close_matches(missing[0], unused, n=1, cutoff=0.5)
         hint = f" Did {near[0]!r} take its place?" if near else ""
         listed = ", ".join(repr(header) for header in missing[:5])
-        message = f"{name} lacks the column{'s' if len(missing) > 1 else ''} {listed}.{hint} Mend the export or its layout."
+        message = (
+            f"{name} lacks the column{'s' if len(missing) > 1 else ''} {listed}.{hint} Mend the export or its layout."
+        )
         raise Refused(message, rule_id="file.column_missing")
     if ALL_OTHERS not in layout.ignored:
         warnings += [

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.schema import CreateTable
 
+from district.codes import CodeSet, read_codes
 from district.database import copy_csv
 from district.dataset import Dataset
 from district.landing import Landed
@@ -23,8 +24,6 @@ from district.values import Converted, convert
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_FINDING_COLUMNS = ["row_no", "stage", "rule_id", "column_name", "cause", "fate"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class _Finding:
@@ -32,12 +31,13 @@ class _Finding:
     rule: str
     column: str = ""
     fate: str = "reject"
+    causes: Any = None
 
 
 def stage(connection: Connection, landed: Landed, dataset: Dataset, layout: Layout, plan: Plan, run_id: int) -> int:
     """Writes the file's rows and their findings to fresh staging tables; returns the number of rows.
 
-    Every record becomes a row, also one that will be rejected: its values that are none of their type are null.
+    Values get their types, codes their standard ones. Every record becomes a row, also one that will be rejected: its values that are none of their type are null.
     A malformed record is staged with what can be read of it, so that its key is known to have been sent.
 
     Raises:
@@ -47,9 +47,10 @@ def stage(connection: Connection, landed: Landed, dataset: Dataset, layout: Layo
     drop_staging(connection, dataset, run_id)
     connection.execute(CreateTable(table))
     connection.execute(CreateTable(findings))
+    codes = read_codes(connection, dataset, layout.source)
     rows = 0
     for batch in read_batches(landed, dataset, layout, plan):
-        rows += _stage_batch(connection, batch, dataset, layout, run_id)
+        rows += _stage_batch(connection, batch, dataset, layout, codes, run_id)
         if batch.malformed:
             rows += _stage_malformed(connection, batch.malformed, dataset, layout, plan, run_id)
     connection.execute(text(f"ANALYZE {STAGING}.{table.name}"))
@@ -70,8 +71,11 @@ def staged_rows(connection: Connection, dataset: Dataset, run_id: int) -> int | 
     return connection.execute(select(func.count()).select_from(table)).scalar_one()
 
 
-def _stage_batch(connection: Connection, batch: TextBatch, dataset: Dataset, layout: Layout, run_id: int) -> int:
+def _stage_batch(
+    connection: Connection, batch: TextBatch, dataset: Dataset, layout: Layout, codes: dict[str, CodeSet], run_id: int
+) -> int:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     values: dict[str, pa.Array] = {"row_no": batch.numbers}
     findings: list[_Finding] = []
@@ -87,9 +91,33 @@ def _stage_batch(connection: Connection, batch: TextBatch, dataset: Dataset, lay
             raise Refused(message, rule_id="file.scientific_ids")
         values[column.name] = converted.values
         findings += _findings(converted, batch, column.name, required=column.name in dataset.required)
+    for column in dataset.coded:
+        code = values[column.name]
+        standard = _standard(code, values["school_year"], codes[column.name])
+        unmapped = pc.and_(pc.is_valid(code), pc.and_(pc.is_null(standard), pc.is_valid(values["school_year"])))
+        if pc.any(unmapped).as_py():
+            numbers, causes = batch.numbers.filter(unmapped), code.filter(unmapped)
+            findings.append(_Finding(numbers=numbers, rule=f"{column.name}.code", column=column.name, causes=causes))
+        values[column.descriptor] = standard
     _copy(connection, pa.table(values), staging_table(dataset, run_id))
     _copy_findings(connection, findings, dataset, run_id)
     return len(batch.numbers)
+
+
+def _standard(code: pa.Array, school_year: pa.Array, code_set: CodeSet) -> pa.Array:
+    """The standard code of each row's local code in its school year; null where the crosswalk has none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    encoded = code.dictionary_encode()
+    local = encoded.dictionary.to_pylist()
+    standard = pa.nulls(len(code), pa.string())
+    for year in pc.unique(school_year).to_pylist():
+        if year is not None:
+            entries = code_set.in_year(year)
+            in_year = pc.take(pa.array([entries.get(value) for value in local], pa.string()), encoded.indices)
+            standard = pc.if_else(pc.equal(school_year, year), in_year, standard)
+    return standard
 
 
 def _findings(converted: Converted, batch: TextBatch, column: str, *, required: bool) -> list[_Finding]:
@@ -120,27 +148,30 @@ def _stage_malformed(
 ) -> int:
     import pyarrow as pa
 
-    fields = [_fields(record, layout) for record in malformed]
+    rows = [_fragments(record, dataset, layout, plan) for record in malformed]
     values: dict[str, pa.Array] = {"row_no": pa.array([record.number for record in malformed])}
     for column in dataset.columns:
-        index = plan.places.get(column.name, -1)
-        constant = layout.constants.get(column.name)
-        texts = [row[index] if 0 <= index < len(row) else constant for row in fields]
-        text_values = pa.array(texts, pa.string())
-        values[column.name] = convert(column, text_values, layout, in_key=column.name in dataset.key).values
+        texts = pa.array([row.get(column.name) for row in rows], pa.string())
+        values[column.name] = convert(column, texts, layout, in_key=column.name in dataset.key).values
     _copy(connection, pa.table(values), staging_table(dataset, run_id))
     _copy_findings(connection, [_Finding(numbers=values["row_no"], rule="row.fields")], dataset, run_id)
     return len(malformed)
 
 
-def _fields(record: Malformed, layout: Layout) -> list[str]:
-    """The fields as far as they can be told apart."""
-    if not layout.quote:
-        return record.text.split(layout.delimiter)
-    try:
-        return next(csv.reader([record.text], delimiter=layout.delimiter, quotechar=layout.quote), [])
-    except csv.Error:
-        return []
+def _fragments(record: Malformed, dataset: Dataset, layout: Layout, plan: Plan) -> dict[str, str]:
+    """A malformed record's columns as far as they can be told apart, by position."""
+    if layout.fixed_width:
+        spans = {name: place for name, place in layout.columns.items() if isinstance(place, tuple)}
+        return {name: record.text[first - 1 : last] for name, (first, last) in spans.items()} | dict(layout.constants)
+    if layout.quote:
+        try:
+            fields = next(csv.reader([record.text], delimiter=layout.delimiter, quotechar=layout.quote), [])
+        except csv.Error:
+            fields = []
+    else:
+        fields = record.text.split(layout.delimiter)
+    places = {column.name: plan.places.get(column.name, len(fields)) for column in dataset.columns}
+    return {name: fields[index] for name, index in places.items() if index < len(fields)} | dict(layout.constants)
 
 
 def _copy(connection: Connection, table: pa.Table, target: Any) -> None:
@@ -162,7 +193,7 @@ def _copy_findings(connection: Connection, findings: list[_Finding], dataset: Da
             "stage": pa.repeat("extract", count),
             "rule_id": pa.repeat(f"{dataset.name}.{finding.rule}", count),
             "column_name": pa.repeat(finding.column, count),
-            "cause": pa.repeat("", count),
+            "cause": pa.repeat("", count) if finding.causes is None else finding.causes,
             "fate": pa.repeat(finding.fate, count),
         }
         _copy(connection, pa.table(values), finding_table(dataset, run_id))

@@ -16,6 +16,9 @@ from district.run import Held
 _FIELDS = {"type", "kwargs", "severity", "meta", "id", "notes", "description", "rendered_content"}
 _META = ("rule_id", "title", "fix", "owner")
 _COLUMN_FIELDS = ("column", "column_A", "column_B")
+SQL_TYPE = "unexpected_rows_expectation"
+# They compare rows with one another, or forgive a share of them; a row's fate is its own.
+_NOT_BY_ROW = ("unique", "increasing", "decreasing")
 _ROW_FATES = {"reject", "blank", "report"}
 _BATCH_FATES = {"hold", "refuse", "report"}
 # Their observed value is data; it would be kept in the result whatever the result format says.
@@ -32,13 +35,18 @@ class Suite:
     row: tuple[dict[str, Any], ...] = ()
     """Column-map expectations: judged row by row on pandas batches."""
     sql: tuple[dict[str, Any], ...] = ()
-    """Expectations on the whole batch: judged on staging, in PostgreSQL."""
+    """``unexpected_rows_expectation``: a query that names the rows, run on staging."""
+    batch: tuple[dict[str, Any], ...] = ()
+    """Expectations on the batch as a whole, such as its row count: judged on staging."""
     rules: dict[str, Rule] = field(default_factory=dict)
 
     @property
-    def row_columns(self) -> list[str]:
-        """The columns that the row expectations look at."""
-        return sorted({name for spec in self.row for name in _columns(spec)})
+    def row_groups(self) -> dict[tuple[str, ...], list[str]]:
+        """The row expectations' rule ids, by the columns that they look at."""
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for spec in self.row:
+            groups.setdefault(tuple(sorted(_columns(spec))), []).append(spec["meta"]["rule_id"])
+        return groups
 
 
 def suite_path(dataset: Dataset, folder: Path) -> Path:
@@ -63,7 +71,9 @@ def read_suite(dataset: Dataset, folder: Path) -> Suite:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise Held(f"Suite {path.name} is missing; write it, or copy one as a start.", rule_id="suite.missing") from None
+        raise Held(
+            f"Suite {path.name} is missing; write it, or copy one as a start.", rule_id="suite.missing"
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         where = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise Held(f"Suite {path.name} is not valid JSON{where}.", rule_id="suite.json") from None
@@ -77,6 +87,7 @@ def read_suite(dataset: Dataset, folder: Path) -> Suite:
 def _checked(specs: list[Any], dataset: Dataset, path: Path) -> Suite:
     row: list[dict[str, Any]] = []
     sql: list[dict[str, Any]] = []
+    batch: list[dict[str, Any]] = []
     rules: dict[str, Rule] = {}
     for position, spec in enumerate(specs, start=1):
         where = f"Suite {path.name}, expectation {position}"
@@ -85,9 +96,9 @@ def _checked(specs: list[Any], dataset: Dataset, path: Path) -> Suite:
         if rule.rule_id in rules:
             raise Held(f"{where}: the rule_id {rule.rule_id} stands twice.", rule_id="suite.rule")
         rules[rule.rule_id] = rule
-        (row if by_row else sql).append(spec)
+        (row if by_row else sql if spec["type"] == SQL_TYPE else batch).append(spec)
     version = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Suite(name=dataset.name, version=version, row=tuple(row), sql=tuple(sql), rules=rules)
+    return Suite(name=dataset.name, version=version, row=tuple(row), sql=tuple(sql), batch=tuple(batch), rules=rules)
 
 
 def _check_type(spec: Any, where: str) -> bool:
@@ -98,7 +109,10 @@ def _check_type(spec: Any, where: str) -> bool:
         ColumnPairMapExpectation,
         MulticolumnMapExpectation,
     )
-    from great_expectations.expectations.registry import get_expectation_impl, list_registered_expectation_implementations
+    from great_expectations.expectations.registry import (
+        get_expectation_impl,
+        list_registered_expectation_implementations,
+    )
 
     if not isinstance(spec, dict) or not isinstance(spec.get("type"), str):
         raise Held(f"{where} has no type.", rule_id="suite.rule")
@@ -123,11 +137,14 @@ def _rule(spec: dict[str, Any], dataset: Dataset, where: str, *, by_row: bool) -
     for name in _META:
         if not isinstance(meta.get(name), str) or not meta[name]:
             raise Held(f"{where}: meta needs a {name}.", rule_id="suite.meta")
-    names_rows = by_row or spec["type"] == "unexpected_rows_expectation"
+    names_rows = by_row or spec["type"] == SQL_TYPE
     default = "report" if severity != "critical" else "reject" if names_rows else "hold"
     on_fail = meta.get("on_fail", default)
     if on_fail not in (_ROW_FATES if names_rows else _BATCH_FATES):
         raise Held(f"{where}: on_fail {on_fail} does not fit {spec['type']}.", rule_id="suite.meta")
+    if by_row and (any(part in spec["type"] for part in _NOT_BY_ROW) or "mostly" in (spec.get("kwargs") or {})):
+        message = f"{where}: {spec['type']} looks at more than one row; write it as {SQL_TYPE}, and without mostly."
+        raise Held(message, rule_id="suite.rule")
     columns = _columns(spec)
     declared = [column.name for column in dataset.columns]
     for column in columns:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -35,7 +38,7 @@ def _id() -> Column[int]:
     return Column("id", BigInteger, Identity(always=True), primary_key=True)
 
 
-def _now(name: str) -> Column[object]:
+def _now(name: str) -> Column[Any]:
     return Column(name, DateTime(timezone=True), nullable=False, server_default=func.now())
 
 
@@ -87,13 +90,17 @@ import_run = Table(
     Column("layout", JSONB),
     Column("plan", JSONB),
     Column("versions", Text, nullable=False, server_default=text("''")),
-    *[_count(n) for n in ("read", "rejected", "superseded", "warnings", "inserted", "updated", "unchanged", "withdrawn")],
+    *[
+        _count(n)
+        for n in ("read", "rejected", "superseded", "warnings", "inserted", "updated", "unchanged", "withdrawn")
+    ],
     _now("started_at"),
     Column("finished_at", DateTime(timezone=True)),
     Column("loaded_at", DateTime(timezone=True)),
     Column("digest_id", ForeignKey("mail.id")),
     CheckConstraint(
-        "state <> 'loaded' OR read = inserted + updated + unchanged + rejected + superseded", name="every_row_has_a_fate"
+        "state <> 'loaded' OR read = inserted + updated + unchanged + rejected + superseded",
+        name="every_row_has_a_fate",
     ),
     Index("import_run_by_key", "dataset", "run_key"),
     Index("import_run_by_night", "night"),
@@ -168,7 +175,7 @@ calendar_date = Table(
     schema=DISTRICT,
 )
 
-_TYPES: dict[str, type[TypeEngine[object]]] = {
+_TYPES: dict[str, type[TypeEngine[Any]]] = {
     "text": Text,
     "integer": BigInteger,
     "decimal": Numeric,
@@ -179,15 +186,10 @@ _TYPES: dict[str, type[TypeEngine[object]]] = {
 
 def target_table(dataset: Dataset) -> Table:
     """The data set's table: its columns and descriptors, and where each row came from."""
-    columns: list[Column[object]] = []
-    for column in dataset.columns:
-        columns.append(Column(column.name, _TYPES[column.type], nullable=column.name not in dataset.required))
-        if column.descriptor:
-            columns.append(Column(column.descriptor, Text))
     return Table(
         dataset.name,
         MetaData(schema=DISTRICT),
-        *columns,
+        *_value_columns(dataset, dataset.required),
         Column("import_run_id", BigInteger, nullable=False),
         Column("source_line", BigInteger, nullable=False),
         Column("withdrawn_at", DateTime(timezone=True)),
@@ -201,9 +203,16 @@ def staging_table(dataset: Dataset, run_id: int) -> Table:
         f"{dataset.name}_{run_id}",
         MetaData(schema=STAGING),
         Column("row_no", BigInteger, nullable=False),
-        *[Column(column.name, _TYPES[column.type]) for column in dataset.columns],
+        *_value_columns(dataset),
         prefixes=["UNLOGGED"],
     )
+
+
+def _value_columns(dataset: Dataset, required: tuple[str, ...] = ()) -> Iterator[Column[Any]]:
+    for column in dataset.columns:
+        yield Column(column.name, _TYPES[column.type], nullable=column.name not in required)
+        if column.descriptor:
+            yield Column(column.descriptor, Text)
 
 
 def finding_table(dataset: Dataset, run_id: int) -> Table:

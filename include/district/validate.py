@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Iterator
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sqlalchemy import Column as SqlColumn
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
     Connection,
     Engine,
+    MetaData,
     Row,
     Table,
+    and_,
     cast,
     delete,
     func,
@@ -24,12 +21,15 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.types import BigInteger, Text
 
-from district.codes import descriptors
-from district.database import raw_cursor
+from district.database import clean_error
 from district.dataset import Dataset
 from district.derived import judge_derived
-from district.expectations import Failure, RowJudge, judge_batch
+from district.expectations import RowJudge, judge_batch
+from district.frames import distinct_frames
 from district.gate import judge_rejects
 from district.import_log import (
     count_fates,
@@ -39,29 +39,20 @@ from district.import_log import (
     record_issue,
     update_run,
 )
-from district.layout import Layout
 from district.rules import Rule, derived_rules
 from district.run import Held, Refused
 from district.suite import Suite
 from district.tables import DISTRICT, STAGING, finding_table, staging_table
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-# Rows per pandas batch: below 250,000 the fixed cost of a Great Expectations run shows, above it memory does.
-BATCH_ROWS = 250_000
-
-
-def validate_batch(
-    engine: Engine, dataset: Dataset, layout: Layout, suite: Suite, parameters: dict[str, Any], run: Row[Any]
-) -> None:
+def validate_batch(engine: Engine, dataset: Dataset, suite: Suite, parameters: dict[str, Any], run: Row[Any]) -> None:
     """Judges the staged rows of a run; findings, issues and blanked values are written, nothing is loaded.
 
     Safe to repeat: what an earlier try found is forgotten first.
 
     Raises:
         Held: too many rows are rejected, a rule on the whole batch failed, or a rule could not be evaluated.
-        Refused: likewise, where the suite says refuse.
+        Refused: a rule on the whole batch failed, and the suite says refuse.
     """
     rules = {**derived_rules(dataset), **suite.rules}
     findings = finding_table(dataset, run.id)
@@ -69,23 +60,23 @@ def validate_batch(
         connection.execute(text("SET LOCAL work_mem = '256MB'"))
         connection.execute(delete(findings).where(findings.c.stage != "extract"))
         forget_issues(connection, run.id, "validate")
-        judge_derived(connection, dataset, _parent_tables(connection, dataset), run.id, layout.source)
-        _create_view(connection, dataset, layout, run.id)
+        judge_derived(connection, dataset, _parent_tables(connection, dataset), run.id)
+        _create_view(connection, dataset, run.id)
     # A missing parent is one cause: the suite's view of rows that lack it would only repeat it.
     _close_gate(engine, dataset, run, rules, final=False)
-    # Great Expectations reads with connections of its own, so what it is to see is committed first.
-    row_failures = list(_judge_rows(engine, dataset, suite, parameters, run.id))
+    failed_rows = _judge_rows(engine, dataset, suite, parameters, run.id)
     with engine.begin() as connection:
-        for failure in row_failures:
-            _add_findings(connection, dataset, run.id, rules[failure.rule_id], failure.rows)
+        connection.execute(text("SET LOCAL work_mem = '256MB'"))
+        for group, failures in failed_rows.items():
+            _add_row_findings(connection, dataset, run.id, group, failures, rules)
         _drop_repeated_findings(connection, findings)
         _blank(connection, dataset, run.id, suite)
+        for spec in suite.sql:
+            _add_sql_findings(connection, dataset, run.id, spec, rules[spec["meta"]["rule_id"]])
     url = engine.url.render_as_string(hide_password=False)
-    batch_failures = list(judge_batch(suite, parameters, url=url, schema=STAGING, view=_view_name(dataset, run.id)))
-    stopping = [rules[failure.rule_id] for failure in batch_failures if not failure.rows]
+    failed = judge_batch(suite, parameters, url=url, schema=STAGING, view=_view_name(dataset, run.id))
+    stopping = [rules[rule_id] for rule_id in failed]
     with engine.begin() as connection:
-        for failure in batch_failures:
-            _add_findings(connection, dataset, run.id, rules[failure.rule_id], failure.rows)
         for rule in stopping:
             record_issue(connection, dataset, run.id, rule, rows=0, first_line=None, stage="validate")
     _close_gate(engine, dataset, run, rules, final=True)
@@ -98,9 +89,7 @@ def _close_gate(engine: Engine, dataset: Dataset, run: Row[Any], rules: dict[str
         fates = count_fates(connection, dataset, run.id)
     held: Held | None = None
     try:
-        judge_rejects(
-            dataset, read=run.read, rejected=fates.rejected, orphans=fates.orphans, unmapped=fates.unmapped
-        )
+        judge_rejects(dataset, read=run.read, rejected=fates.rejected, orphans=fates.orphans, unmapped=fates.unmapped)
     except Held as gate:
         held = gate
     if held or final:
@@ -132,9 +121,6 @@ def _parent_tables(connection: Connection, dataset: Dataset) -> dict[str, Table]
 
 
 def _named(name: str, columns: tuple[str, ...]) -> Table:
-    from sqlalchemy import Column as SqlColumn
-    from sqlalchemy import MetaData
-
     return Table(name, MetaData(schema=DISTRICT), *[SqlColumn(column) for column in columns])
 
 
@@ -142,129 +128,113 @@ def _view_name(dataset: Dataset, run_id: int) -> str:
     return f"{dataset.name}_{run_id}_batch"
 
 
-def _create_view(connection: Connection, dataset: Dataset, layout: Layout, run_id: int) -> None:
-    """What a suite's SQL sees as ``{batch}``: the rows that no derived rule rejected, with their descriptors."""
+def _create_view(connection: Connection, dataset: Dataset, run_id: int) -> None:
+    """What a suite's SQL sees as ``{batch}``: the rows that no rule of the data set itself keeps out."""
     staged, findings = staging_table(dataset, run_id), finding_table(dataset, run_id)
-    joined, columns = descriptors(dataset, staged, layout.source)
     gone = select(findings.c.row_no).where(
         findings.c.fate.in_(("reject", "supersede")), findings.c.stage.in_(("extract", "validate"))
     )
-    query = select(staged.c.row_no, *columns).select_from(joined).where(staged.c.row_no.not_in(gone))
+    query = select(staged).where(staged.c.row_no.not_in(gone))
     body = query.compile(connection, compile_kwargs={"literal_binds": True})
     name = f"{STAGING}.{_view_name(dataset, run_id)}"
     connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
-    connection.exec_driver_sql(f"CREATE VIEW {name} AS {body}".replace("%", "%%"))
+    connection.exec_driver_sql(f"CREATE VIEW {name} AS {body}")
+
+
+def drop_view(connection: Connection, dataset: Dataset, run_id: int) -> None:
+    """Drops the view that the suite's SQL saw."""
+    connection.exec_driver_sql(f"DROP VIEW IF EXISTS {STAGING}.{_view_name(dataset, run_id)}")
 
 
 def _judge_rows(
     engine: Engine, dataset: Dataset, suite: Suite, parameters: dict[str, Any], run_id: int
-) -> Iterator[Failure]:
+) -> dict[tuple[str, ...], list[tuple[str, int]]]:
+    """Per group of columns, the rules that fail and the first row with the values that fail them.
+
+    A rule on some columns gives the same answer for the same values, and values repeat: what Great Expectations
+    judges is each combination once, a few hundred in place of a million rows.
+    """
+    failures: dict[tuple[str, ...], list[tuple[str, int]]] = {}
     if not suite.row:
-        return
+        return failures
+    groups = list(suite.row_groups)
     judge = RowJudge(suite, parameters)
-    for frame in staged_frames(engine, dataset, suite.row_columns, run_id):
-        yield from judge.judge(frame)
+    for frame in distinct_frames(engine, dataset, groups, run_id):
+        frame["place"] = range(len(frame))
+        group_of, row_of = frame["group"].to_numpy(), frame["row_no"].to_numpy()
+        for failure in judge.judge(frame):
+            for place in failure.places:
+                group = groups[int(group_of[place])]
+                # Rows of other groups are null in this rule's columns, and say nothing about it.
+                if failure.rule_id in suite.row_groups[group]:
+                    failures.setdefault(group, []).append((failure.rule_id, int(row_of[place])))
+    return failures
 
 
-def staged_frames(engine: Engine, dataset: Dataset, columns: list[str], run_id: int) -> Iterator[pd.DataFrame]:
-    """The staged rows as pandas frames of up to BATCH_ROWS, in the types Great Expectations is fast on."""
-    import pyarrow as pa
-    import pyarrow.csv as arrow_csv
-
-    staged = staging_table(dataset, run_id)
-    kinds = {"text": pa.string(), "integer": pa.int64(), "decimal": pa.float64(), "date": pa.date32()}
-    types = {name: kinds.get(dataset.column(name).type, pa.bool_()) for name in columns}
-    query = select(staged.c.row_no, *[staged.c[name] for name in columns])
-    read_end, write_end = os.pipe()
-    trouble: list[BaseException] = []
-
-    def export() -> None:
-        try:
-            with os.fdopen(write_end, "wb") as sink, engine.connect() as connection:
-                statement = f"COPY ({query.compile(connection)}) TO STDOUT (FORMAT csv)"
-                with raw_cursor(connection) as cursor:
-                    cursor.copy_expert(statement, sink)
-        except BrokenPipeError:
-            pass  # the reader stopped early and says why itself
-        except BaseException as error:
-            trouble.append(error)
-
-    exporter = threading.Thread(target=export, daemon=True)
-    exporter.start()
-    pending: list[pa.RecordBatch] = []
-    waiting = 0
-    try:
-        with os.fdopen(read_end, "rb") as source:
-            names = ["row_no", *columns]
-            with suppress(StopIteration):
-                reader = _open_typed(arrow_csv, source, names, {"row_no": pa.int64(), **types})
-                while True:
-                    block = reader.read_next_batch()
-                    pending.append(block)
-                    waiting += block.num_rows
-                    if waiting >= BATCH_ROWS:
-                        yield _frame(pending, dataset)
-                        pending, waiting = [], 0
-    finally:
-        exporter.join()
-    if trouble:
-        raise trouble[0]
-    if pending:
-        yield _frame(pending, dataset)
-
-
-def _open_typed(arrow_csv: Any, source: Any, names: list[str], types: dict[str, Any]) -> Any:
-    import pyarrow as pa
-
-    try:
-        return arrow_csv.open_csv(
-            source,
-            arrow_csv.ReadOptions(use_threads=False, block_size=16 << 20, column_names=names),
-            arrow_csv.ParseOptions(newlines_in_values=True),
-            arrow_csv.ConvertOptions(
-                column_types=types,
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-                null_values=[""],
-                true_values=["t"],
-                false_values=["f"],
-            ),
+def _add_row_findings(
+    connection: Connection,
+    dataset: Dataset,
+    run_id: int,
+    group: tuple[str, ...],
+    failures: list[tuple[str, int]],
+    rules: dict[str, Rule],
+) -> None:
+    """A finding for every row that holds the same values as a first row that failed."""
+    staged, findings = staging_table(dataset, run_id), finding_table(dataset, run_id)
+    failed = select(
+        func.unnest(cast([rule_id for rule_id, _ in failures], ARRAY(Text))).label("rule_id"),
+        func.unnest(cast([rules[rule_id].on_fail for rule_id, _ in failures], ARRAY(Text))).label("fate"),
+        func.unnest(cast([",".join(rules[rule_id].columns) for rule_id, _ in failures], ARRAY(Text))).label("columns"),
+        func.unnest(cast([row for _, row in failures], ARRAY(BigInteger))).label("row_no"),
+    ).subquery()
+    first = staged.alias("first")
+    bad = (
+        select(
+            failed.c.rule_id, failed.c.fate, failed.c.columns, *[first.c[name] for name in group], _digest(first, group)
         )
-    except pa.ArrowInvalid as error:
-        if "Empty CSV" in str(error):
-            raise StopIteration from None
-        raise
-
-
-def _frame(blocks: list[Any], dataset: Dataset) -> pd.DataFrame:
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    table = pa.Table.from_batches(blocks)
-    coded = {column.name for column in dataset.coded}
-    for index, field in enumerate(table.schema):
-        if pa.types.is_date(field.type):
-            # Great Expectations is five times slower on any other unit than nanoseconds.
-            table = table.set_column(index, field.name, pc.cast(table.column(index), pa.timestamp("ns")))
-        elif field.name in coded:
-            table = table.set_column(index, field.name, table.column(index).dictionary_encode())
-    nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-    has_nulls = {field.type for field in table.schema if table.column(field.name).null_count}
-    return table.to_pandas(types_mapper=lambda kind: nullable.get(kind) if kind in has_nulls else None)
-
-
-def _add_findings(connection: Connection, dataset: Dataset, run_id: int, rule: Rule, rows: list[int]) -> None:
-    if not rows:
-        return
-    found = select(func.unnest(cast(rows, ARRAY(BigInteger))).label("row_no")).subquery()
-    parts = ("suite", rule.rule_id, ",".join(rule.columns), "", rule.on_fail)
-    connection.execute(
-        insert(finding_table(dataset, run_id)).from_select(
-            ["row_no", "stage", "rule_id", "column_name", "cause", "fate"],
-            select(found.c.row_no, *[literal(part) for part in parts]),
-        )
+        .join(first, first.c.row_no == failed.c.row_no)
+        .subquery()
     )
+    same = [staged.c[name].is_not_distinct_from(bad.c[name]) for name in group]
+    rows = select(staged.c.row_no, literal("suite"), bad.c.rule_id, bad.c.columns, literal(""), bad.c.fate).join(
+        bad, and_(_digest(staged, group) == bad.c.digest, *same)
+    )
+    columns = ["row_no", "stage", "rule_id", "column_name", "cause", "fate"]
+    connection.execute(insert(findings).from_select(columns, rows))
+
+
+def _digest(table: Any, group: tuple[str, ...]) -> Any:
+    """A hash of the values that takes two nulls for equal, so that the rows can be hash joined."""
+    return func.hash_record_extended(func.row(*[table.c[name] for name in group]), 0).label("digest")
+
+
+def _add_sql_findings(connection: Connection, dataset: Dataset, run_id: int, spec: dict[str, Any], rule: Rule) -> None:
+    """Runs a rule's query where the rows are; only their numbers are taken from it.
+
+    Raises:
+        Held: the query fails, or gives no row_no.
+    """
+    query = spec["kwargs"]["unexpected_rows_query"].replace(
+        "{batch}", f"{STAGING}.{_view_name(dataset, run_id)} AS batch"
+    )
+    parts = {"rule_id": rule.rule_id, "columns": ",".join(rule.columns), "fate": rule.on_fail}
+    table = f"{STAGING}.{finding_table(dataset, run_id).name}"
+    statement = text(
+        f"INSERT INTO {table} (row_no, stage, rule_id, column_name, cause, fate) "
+        f"SELECT DISTINCT unexpected.row_no, 'suite', :rule_id, :columns, '', :fate FROM ({_quoted(query)}) AS unexpected"
+    )
+    try:
+        with connection.begin_nested():
+            connection.execute(statement, parts)
+    except SQLAlchemyError as error:
+        kind = clean_error(error)
+        message = f"Rule {rule.rule_id} could not be evaluated: its query failed with {kind}. Correct it in the suite."
+        raise Held(message, rule_id="suite.crashed") from None
+
+
+def _quoted(query: str) -> str:
+    """A colon in a rule's SQL is SQL's own, not a parameter of ours."""
+    return query.rstrip("; \n").replace(":", "\\:")
 
 
 def _drop_repeated_findings(connection: Connection, findings: Table) -> None:
@@ -296,10 +266,3 @@ def _blank(connection: Connection, dataset: Dataset, run_id: int, suite: Suite) 
         if rule.on_fail == "blank":
             rows = select(findings.c.row_no).where(findings.c.rule_id == rule.rule_id)
             connection.execute(update(staged).where(staged.c.row_no.in_(rows)).values({rule.columns[0]: None}))
-
-
-def drop_view(connection: Connection, dataset: Dataset, run_id: int) -> None:
-    """Drops the view that the suite's SQL saw."""
-    connection.exec_driver_sql(f"DROP VIEW IF EXISTS {STAGING}.{_view_name(dataset, run_id)}")
-
-
