@@ -106,7 +106,7 @@ def test_a_past_night_does_not_wait(run_type: str) -> None:
     assert isinstance(tasks.when_missing(NIGHTLY, "2026-11-20", run_type, "No file.", now=now), AirflowFailException)
 
 
-@pytest.mark.parametrize("run_type", [DagRunType.SCHEDULED, DagRunType.MANUAL, DagRunType.BACKFILL_JOB])
+@pytest.mark.parametrize("run_type", [DagRunType.SCHEDULED, DagRunType.MANUAL, DagRunType.BACKFILL])
 def test_an_administration_is_awaited_night_by_night_until_the_last(run_type: str) -> None:
     known = settings().district.administrations[0]
     last_night = datetime.datetime.combine(known.results_end, datetime.time(2, 30), tzinfo=ZONE)
