@@ -47,7 +47,7 @@ def _declared(path: Path) -> list[Dataset]:
             content = runpy.run_path(str(path))
     except DatasetError:
         raise
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a broken file is named, whatever is wrong in it
         raise DatasetError(
             f"{path.name} cannot be read ({type(error).__name__}); run it with python to see why."
         ) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -155,4 +154,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -56,9 +56,9 @@ def migrate(url: str | None = None) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     chosen = engine_for(url) if url else engine()
     with chosen.begin() as connection:
-        version = connection.dialect.server_version_info or (0,)
-        if version[0] < OLDEST_SERVER:
-            raise SettingsError(f"PostgreSQL {version[0]} is too old; version {OLDEST_SERVER} or newer is needed.")
+        version = int((connection.dialect.server_version_info or (0,))[0])
+        if version < OLDEST_SERVER:
+            raise SettingsError(f"PostgreSQL {version} is too old; version {OLDEST_SERVER} or newer is needed.")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
@@ -127,8 +127,7 @@ def create_temporary(connection: Connection, name: str, query: Select[Any]) -> i
 
 def raw_cursor(connection: Connection) -> Any:
     """A psycopg2 cursor in the connection's transaction, for COPY."""
-    driver = connection.connection.driver_connection
-    assert driver is not None
+    driver: Any = connection.connection.driver_connection
     return driver.cursor()
 
 

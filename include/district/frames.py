@@ -37,10 +37,10 @@ def distinct_frames(
         for block in _read(engine, _distinct(dataset, group, run_id), ["row_no", *group], types):
             waiting.append(_widen(block, index, columns, types))
             if sum(piece.num_rows for piece in waiting) >= FRAME_ROWS:
-                yield _frame(pa.concat_tables(waiting), dataset)
+                yield _frame(pa.concat_tables(waiting))
                 waiting = []
     if waiting:
-        yield _frame(pa.concat_tables(waiting), dataset)
+        yield _frame(pa.concat_tables(waiting))
 
 
 def _distinct(dataset: Dataset, group: tuple[str, ...], run_id: int) -> Select[Any]:
@@ -124,7 +124,7 @@ def _widen(block: Any, index: int, columns: list[str], types: dict[str, Any]) ->
     return pa.table({"row_no": present["row_no"], "group": group, **values})
 
 
-def _frame(table: Any, dataset: Dataset) -> pd.DataFrame:
+def _frame(table: Any) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
     import pyarrow.compute as pc

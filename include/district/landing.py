@@ -148,8 +148,8 @@ def land(path: Path, folder: Path, *, member: str = "") -> Landed:
             copy.flush()
             os.fsync(copy.fileno())
         target = folder / census.sha256
-        os.chmod(temporary, 0o400)
-        os.replace(temporary, target)
+        Path(temporary).chmod(0o400)
+        Path(temporary).replace(target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

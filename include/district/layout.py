@@ -6,6 +6,7 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 # Where a canonical column stands in a source: its header, its 1-based position, or its first and last character.
 Place = str | int | tuple[int, int]
@@ -44,14 +45,14 @@ class Layout:
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Per column, a source's spelling of a value and ours: ``{"mark_type": {"Yes": "final"}}``."""
     patterns: Mapping[str, str] = field(default_factory=dict)
-    """Per text column, the regular expression (RE2) that the source writes its values by: ``{"student_id": "[0-9]{7}"}``.
+    """Per text column, the regular expression (RE2) that its source writes it by: ``{"student_id": "[0-9]{7}"}``.
     An id that lost its leading zeros in a spreadsheet is caught by it."""
     date_formats: tuple[str, ...] = ("%Y-%m-%d",)
     null_tokens: tuple[str, ...] = ("",)
     partitions: tuple[str, ...] = ()
     """Partition keys (administrations, school years) this layout is for; empty: all that no other layout claims."""
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
         both = set(self.columns) & set(self.constants)

@@ -106,15 +106,14 @@ class Loader:
         decided = select(good.c.row_no, action.label("action")).select_from(good.outerjoin(target, on_key))
         create_temporary(connection, "change", decided)
         withdrawn = create_temporary(connection, "vanished", self._vanished())
-        counts: dict[str, int] = defaultdict(int)
-        for kind, count in connection.execute(text("SELECT action, count(*) FROM change GROUP BY action")).all():
-            counts[kind] = count
+        actions = connection.execute(text("SELECT action, count(*) FROM change GROUP BY action")).all()
+        counts = {action: int(count) for action, count in actions}
         standing = select(func.count()).select_from(target).where(target.c.withdrawn_at.is_(null()), self._in_scope())
         return Changes(
             standing=connection.execute(standing).scalar_one(),
-            inserted=counts["insert"],
-            updated=counts["update"],
-            unchanged=counts["keep"],
+            inserted=counts.get("insert", 0),
+            updated=counts.get("update", 0),
+            unchanged=counts.get("keep", 0),
             withdrawn=withdrawn,
         )
 
@@ -211,7 +210,7 @@ class Loader:
         )
 
     def _quarantine(self, landed: Path) -> None:
-        """Keeps the rejected records as their sender wrote them, with their reasons, in place of the last delivery's."""
+        """Keeps the rejected records as their sender wrote them, with reasons, in place of the last delivery's."""
         older = [quarantined_row.c.dataset == self._dataset.name, quarantined_row.c.state == "open"]
         if self._dataset.partition != "night":
             older.append(quarantined_row.c.partition == self._run.partition)

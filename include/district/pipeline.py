@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -30,6 +31,9 @@ from district.staging import drop_staging, stage, staged_rows
 from district.suite import read_suite, suite_version
 from district.tables import delivery, import_run
 from district.validate import drop_view, validate_batch
+
+# Seconds by which a sender's clock may run ahead.
+CLOCK_TOLERANCE = 3600
 
 _STALE = FileWarning(
     rule_id="file.unchanged",
@@ -154,7 +158,7 @@ def _extract(dataset: Dataset, partition: str, run_key: str, file: Path | None, 
         rows = stage(connection, landed, dataset, chosen, plan, run_id)
         _check_rows(rows, arrival)
         check_scope(connection, dataset, run_id, partition=partition if file is None else "")
-        late = (_FUTURE,) if arrival.modified > datetime.datetime.now().timestamp() + 3600 else ()
+        late = (_FUTURE,) if arrival.modified > time.time() + CLOCK_TOLERANCE else ()
         for warning in (*plan.warnings, *late):
             import_log.record_file_issue(connection, dataset, run_id, warning, "extract")
         import_log.update_run(connection, run_id, state="extracted", read=rows, plan=asdict(plan))
@@ -304,7 +308,7 @@ def _layout(run: Row[Any]) -> Layout:
 def _landed_path(run: Row[Any]) -> Path:
     with engine().connect() as connection:
         sha256 = connection.execute(select(delivery.c.sha256).where(delivery.c.id == run.delivery_id)).scalar_one()
-    path = settings().landed_folder / sha256
+    path: Path = settings().landed_folder / sha256
     if not path.exists():
         raise ImportStopped(f"The landed copy {sha256[:12]} is gone; clear `extract` to land the file again.")
     return path
@@ -340,7 +344,7 @@ def _recorded(dataset: Dataset, run_key: str) -> Iterator[None]:
     except ImportStopped as stopped:
         _record(dataset, run_key, _Trouble(state=stopped.state, reason=str(stopped), rule_id=stopped.rule_id))
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - any exception may quote a row; only its kind goes on
         reason = _explain(dataset, error)
         _record(dataset, run_key, _Trouble(state="failed", reason=reason))
         raise ImportStopped(reason) from None
@@ -351,7 +355,7 @@ def _explain(dataset: Dataset, error: Exception) -> str:
     if isinstance(error, SQLAlchemyError):
         return f"{dataset.name}: the database failed with {kind}. Nothing was half loaded; clear the task to try again."
     where = _place(error)
-    return f"{dataset.name}: {kind} in {where}. Nothing was half loaded; this is a fault of the importer, please report it."
+    return f"{dataset.name}: {kind} in {where}. Nothing was half loaded; please report this fault."
 
 
 def _place(error: Exception) -> str:

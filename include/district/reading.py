@@ -51,7 +51,6 @@ def read_batches(landed: Landed, dataset: Dataset, layout: Layout, plan: Plan) -
     """
     import pyarrow as pa
 
-
     pending: deque[Malformed] = deque()
     reader = _open(landed, layout, plan, pending)
     header = layout.header and not layout.fixed_width

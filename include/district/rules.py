@@ -14,7 +14,7 @@ OnFail = Literal["reject", "supersede", "blank", "report", "hold", "refuse"]
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One rule: what it is called, how grave its failure is, what becomes of the row, and what a person does about it."""
+    """One rule: its name, how grave its failure is, what becomes of the row, and what a person does about it."""
 
     rule_id: str
     severity: Severity

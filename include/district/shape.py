@@ -176,7 +176,7 @@ def _fixed_width_plan(landed: Landed, layout: Layout, name: str) -> Plan:
 def _delimited_plan(landed: Landed, dataset: Dataset, layout: Layout, name: str) -> Plan:
     sent = read_header(landed, layout)
     wanted = {c.name: layout.columns.get(c.name, c.name) for c in dataset.columns if c.name not in layout.constants}
-    _check_delimiter(landed, layout, sent, name)
+    _check_delimiter(layout, sent, name)
     if not layout.header:
         positions = {column: place for column, place in wanted.items() if isinstance(place, int)}
         needed = max(positions.values(), default=0)
@@ -184,6 +184,11 @@ def _delimited_plan(landed: Landed, dataset: Dataset, layout: Layout, name: str)
             message = f"{name} has {len(sent)} fields in a line; the layout {layout.name} reads field {needed}."
             raise Refused(message, rule_id="file.column_missing")
         return Plan(width=len(sent), places={column: place - 1 for column, place in positions.items()})
+    known = {fold(str(header)) for header in wanted.values()}
+    if not known & {fold(header) for header in sent}:
+        # What stands there instead may be a child's row: it is not quoted.
+        message = f"{name} has no header row that the layout {layout.name} knows; export it with its headers."
+        raise Refused(message, rule_id="file.no_header")
     for repeated, times in Counter(sent).items():
         if times > 1:
             message = (
@@ -268,7 +273,7 @@ def _check_width(landed: Landed, layout: Layout, width: int, name: str) -> None:
         raise Refused(message, rule_id="file.row_fields")
 
 
-def _check_delimiter(landed: Landed, layout: Layout, sent: list[str], name: str) -> None:
+def _check_delimiter(layout: Layout, sent: list[str], name: str) -> None:
     if len(sent) > 1:
         return
     line = sent[0] if sent else ""
@@ -344,7 +349,7 @@ def _open_after(line: str, inside: bool, layout: Layout) -> bool:
 
 
 def _check_quotes(landed: Landed, layout: Layout, plan: Plan, name: str) -> int:
-    """Refuses a file in which an unclosed quote swallows rows; otherwise the number of records, as far as it matters."""
+    """Refuses a file in which an unclosed quote swallows rows; else says how many records there are at least."""
     if not landed.quotes or not layout.quote or layout.fixed_width:
         lines = [line for line in re.split(rb"[\r\n]+", landed.head.rstrip(b"\x1a")) if line.strip(_BOM)]
         return len(lines)

@@ -37,8 +37,9 @@ class _Finding:
 def stage(connection: Connection, landed: Landed, dataset: Dataset, layout: Layout, plan: Plan, run_id: int) -> int:
     """Writes the file's rows and their findings to fresh staging tables; returns the number of rows.
 
-    Values get their types, codes their standard ones. Every record becomes a row, also one that will be rejected: its values that are none of their type are null.
-    A malformed record is staged with what can be read of it, so that its key is known to have been sent.
+    Values get their types, codes their standard ones. Every record becomes a row, also one that will be rejected:
+    its values that are none of their type are null. A malformed record is staged with what can be read of it,
+    so that its key is known to have been sent.
 
     Raises:
         Refused: ids in scientific notation: no id in the file can be trusted then.

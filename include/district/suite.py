@@ -1,4 +1,4 @@
-"""Suites: a data set's Great Expectations rules, read strictly, because Great Expectations only logs a misspelt rule."""
+"""Suites: a data set's rules, read strictly, because Great Expectations only logs a rule that it drops."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _checked(specs: list[Any], dataset: Dataset, path: Path) -> Suite:
 
 def _check_type(spec: Any, where: str) -> bool:
     """Whether the expectation judges row by row; Held where Great Expectations would drop it."""
-    from great_expectations.exceptions import ExpectationNotFoundError
+    from great_expectations.exceptions.exceptions import ExpectationNotFoundError
     from great_expectations.expectations.expectation import (
         ColumnMapExpectation,
         ColumnPairMapExpectation,

@@ -221,7 +221,7 @@ def _add_sql_findings(connection: Connection, dataset: Dataset, run_id: int, spe
     table = f"{STAGING}.{finding_table(dataset, run_id).name}"
     statement = text(
         f"INSERT INTO {table} (row_no, stage, rule_id, column_name, cause, fate) "
-        f"SELECT DISTINCT unexpected.row_no, 'suite', :rule_id, :columns, '', :fate FROM ({_quoted(query)}) AS unexpected"
+        f"SELECT DISTINCT found.row_no, 'suite', :rule_id, :columns, '', :fate FROM ({_quoted(query)}) AS found"
     )
     try:
         with connection.begin_nested():

@@ -142,7 +142,7 @@ def run_guarded(work: Callable[[], int], *, patience: float = 15.0) -> int:
     if worker == 0:
         if _PRCTL is not None:
             _PRCTL(_SET_DEATH_SIGNAL, signal.SIGTERM)
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
         code = 1
         try:
@@ -167,7 +167,8 @@ def run_guarded(work: Callable[[], int], *, patience: float = 15.0) -> int:
 
 
 def _interrupt(number: int, _frame: object) -> None:
-    signal.signal(number, signal.SIG_IGN)
+    if number != signal.SIGINT:  # a second Ctrl-C hastens the end; the watcher then clears up
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

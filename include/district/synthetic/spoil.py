@@ -125,7 +125,8 @@ def _mixed_newlines(file: _Extract) -> bytes:
 
 
 def _encoded(encoding: str) -> Callable[[_Extract], bytes]:
-    return lambda file: file.text(_accented(file)).encode(encoding)
+    # An invisible character that the encoding does not have is no loss here.
+    return lambda file: file.text(_accented(file)).encode(encoding, errors="ignore")
 
 
 _HTML = b"<!DOCTYPE html>\n<html><head><title>Session expired</title></head><body>Please sign in again.</body></html>\n"
