@@ -69,7 +69,12 @@ def test_compose_itself_accepts_the_file(profile: str):
     found = [tool for tool in (["docker", "compose"], ["docker-compose"]) if _runs([*tool, "version"])]
     if not found:
         pytest.skip("neither `docker compose` nor docker-compose is here; the schema was checked instead")
-    environment = os.environ | dict.fromkeys(VARIABLES, "filled") | {"DROP_FOLDER": "/srv/drop"} | {"COMPOSE_PROFILES": profile, "UI_ADDRESS": "8080"}
+    environment = (
+        os.environ
+        | dict.fromkeys(VARIABLES, "filled")
+        | {"DROP_FOLDER": "/srv/drop"}
+        | {"COMPOSE_PROFILES": profile, "UI_ADDRESS": "8080"}
+    )
     command = [*found[0], "--file", FILE, "config"]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
