@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import numpy as np
@@ -150,8 +151,7 @@ def level_of(score: int) -> str:
 def assessment_kinds(administration: Administration) -> tuple[Kind, ...]:
     """The defects of a state assessment file."""
     weekend = administration.test_begin
-    while weekend.weekday() != 5:
-        weekend = weekend.replace(day=weekend.day + 1) if weekend.day < 28 else weekend.replace(day=1)
+    weekend += datetime.timedelta(days=(5 - weekend.weekday()) % 7)
     valid, absent = equals("tested_status_code", "V"), equals("tested_status_code", *_NEVER_SAT)
     invalidated = equals("tested_status_code", "I", "P")
     sat = filled("test_date")

@@ -39,7 +39,7 @@ def generate(
     Returns what is expected, without the list of defects, which only the file holds.
 
     ``size`` is a name in SIZES or a number of students. The same arguments write the same bytes. Memory does not grow
-    with the size: one school at a time. With defects and fewer than some 1,000 children, the one defect of each kind
+    with the size: one school at a time. With defects and fewer than some 1,500 children, the one defect of each kind
     is already so large a share that gates hold the run.
     """
     plan = make_plan(district or settings().district, size=size, seed=seed, nights=nights, first_night=first_night)
