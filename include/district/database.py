@@ -30,8 +30,8 @@ def engine_for(url: str) -> Engine:
         connect_args={
             "application_name": "district-imports",
             "connect_timeout": 10,
-            # Statements of a second or two are over before compiling them has paid.
-            "options": "-c jit=off",
+            # Statements of a second or two are over before compiling them or starting workers for them has paid.
+            "options": "-c jit=off -c max_parallel_workers_per_gather=0",
         },
     )
 

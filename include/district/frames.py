@@ -7,10 +7,10 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, Select, func, select
+from sqlalchemy import Engine, Select, func, select, tuple_
 
 from district.database import raw_cursor
-from district.dataset import Dataset
+from district.dataset import ColumnType, Dataset
 from district.tables import staging_table
 
 if TYPE_CHECKING:
@@ -28,38 +28,35 @@ def distinct_frames(
     A frame holds all columns of all groups. ``group`` says which group (by index) a row belongs to, and the columns
     outside that group are null; ``row_no`` is the first staged row that holds the values.
     """
-    import pyarrow as pa
-
     columns = sorted({name for group in groups for name in group})
-    types = {name: _arrow_type(dataset, name) for name in columns}
+    types: dict[str, ColumnType] = {"row_no": "integer", "outside": "integer"} | {
+        name: dataset.column(name).type for name in columns
+    }
     waiting: list[Any] = []
-    for index, group in enumerate(groups):
-        for block in _read(engine, _distinct(dataset, group, run_id), ["row_no", *group], types):
-            waiting.append(_widen(block, index, columns, types))
-            if sum(piece.num_rows for piece in waiting) >= FRAME_ROWS:
-                yield _frame(pa.concat_tables(waiting))
-                waiting = []
+    for block in _read(engine, _distinct(dataset, groups, columns, run_id), types):
+        waiting.append(block)
+        if sum(piece.num_rows for piece in waiting) >= FRAME_ROWS:
+            yield _frame(waiting, groups, columns)
+            waiting = []
     if waiting:
-        yield _frame(pa.concat_tables(waiting))
+        yield _frame(waiting, groups, columns)
 
 
-def _distinct(dataset: Dataset, group: tuple[str, ...], run_id: int) -> Select[Any]:
+def _distinct(dataset: Dataset, groups: list[tuple[str, ...]], columns: list[str], run_id: int) -> Select[Any]:
+    """All groups in one pass over the rows; ``outside`` has a bit for each column that is not in the row's group."""
     staged = staging_table(dataset, run_id)
-    values = [staged.c[name] for name in group]
-    return select(func.min(staged.c.row_no), *values).group_by(*values)
+    sets = func.grouping_sets(*[tuple_(*[staged.c[name] for name in group]) for group in groups])
+    values = [staged.c[name] for name in columns]
+    return select(func.min(staged.c.row_no), func.grouping(*values), *values).group_by(sets)
 
 
-def _arrow_type(dataset: Dataset, name: str) -> Any:
-    import pyarrow as pa
-
-    kinds = {"text": pa.string(), "integer": pa.int64(), "decimal": pa.float64(), "date": pa.date32()}
-    return kinds.get(dataset.column(name).type, pa.bool_())
+def _outside(group: tuple[str, ...], columns: list[str]) -> int:
+    """PostgreSQL's GROUPING(): the first column is the highest bit."""
+    return sum(1 << place for place, name in enumerate(reversed(columns)) if name not in group)
 
 
-def _read(engine: Engine, query: Select[Any], names: list[str], types: dict[str, Any]) -> Iterator[Any]:
+def _read(engine: Engine, query: Select[Any], types: dict[str, ColumnType]) -> Iterator[Any]:
     """The query's rows as Arrow batches, streamed: COPY writes into one end of a pipe, Arrow parses at the other."""
-    import pyarrow as pa
-
     read_end, write_end = os.pipe()
     trouble: list[Exception] = []
 
@@ -78,7 +75,7 @@ def _read(engine: Engine, query: Select[Any], names: list[str], types: dict[str,
     exporter.start()
     try:
         with os.fdopen(read_end, "rb") as source:
-            reader = _open(source, names, {"row_no": pa.int64(), **{n: types[n] for n in names if n in types}})
+            reader = _open(source, types)
             while reader is not None:
                 try:
                     yield reader.read_next_batch()
@@ -90,18 +87,25 @@ def _read(engine: Engine, query: Select[Any], names: list[str], types: dict[str,
         raise trouble[0]
 
 
-def _open(source: Any, names: list[str], types: dict[str, Any]) -> Any:
+def _open(source: Any, types: dict[str, ColumnType]) -> Any:
     """A reader of PostgreSQL's CSV; None where there is no row."""
     import pyarrow as pa
     import pyarrow.csv as arrow_csv
 
+    kinds = {
+        "text": pa.string(),
+        "integer": pa.int64(),
+        "decimal": pa.float64(),
+        "date": pa.date32(),
+        "boolean": pa.bool_(),
+    }
     try:
         return arrow_csv.open_csv(
             source,
-            arrow_csv.ReadOptions(use_threads=False, block_size=8 << 20, column_names=names),
+            arrow_csv.ReadOptions(use_threads=False, block_size=8 << 20, column_names=list(types)),
             arrow_csv.ParseOptions(newlines_in_values=True),
             arrow_csv.ConvertOptions(
-                column_types=types,
+                column_types={name: kinds[kind] for name, kind in types.items()},
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
                 null_values=[""],
@@ -115,20 +119,12 @@ def _open(source: Any, names: list[str], types: dict[str, Any]) -> Any:
         raise
 
 
-def _widen(block: Any, index: int, columns: list[str], types: dict[str, Any]) -> Any:
-    import pyarrow as pa
-
-    present = dict(zip(block.schema.names, block.columns, strict=True))
-    values = {name: present.get(name, pa.nulls(block.num_rows, types[name])) for name in columns}
-    group = pa.repeat(pa.scalar(index, pa.int64()), block.num_rows)
-    return pa.table({"row_no": present["row_no"], "group": group, **values})
-
-
-def _frame(table: Any) -> pd.DataFrame:
+def _frame(blocks: list[Any], groups: list[tuple[str, ...]], columns: list[str]) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    table = pa.Table.from_batches(blocks)
     for index, field in enumerate(table.schema):
         if pa.types.is_date(field.type):
             # Great Expectations is five times slower on any other unit than nanoseconds.
@@ -136,4 +132,6 @@ def _frame(table: Any) -> pd.DataFrame:
     nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     with_nulls = {field.type for field in table.schema if table.column(field.name).null_count}
     frame: pd.DataFrame = table.to_pandas(types_mapper=lambda kind: nullable.get(kind) if kind in with_nulls else None)
+    group_of = {_outside(group, columns): index for index, group in enumerate(groups)}
+    frame["group"] = frame.pop("outside").map(group_of).astype("int64")
     return frame

@@ -91,7 +91,7 @@ class Loader:
         """Decides for every row what the load would do, in temporary tables; nothing changes yet."""
         good, target, connection = self._good, self._target, self._connection
         if self._first:
-            rows = connection.execute(select(func.count()).select_from(good)).scalar_one()
+            rows = self._run.read - self._run.rejected - self._run.superseded
             return Changes(standing=0, inserted=rows, updated=0, unchanged=0, withdrawn=0)
         on_key = and_(*[target.c[name] == good.c[name] for name in self._dataset.key])
         names = self._dataset.target_columns
@@ -229,13 +229,12 @@ class Loader:
             reasons[number].append({"rule_id": rule_id, "column": column})
         if not reasons:
             return
-        for record in records(landed, self._layout):
-            if record.number in reasons:
-                yield {
-                    "import_run_id": self._run.id,
-                    "dataset": self._dataset.name,
-                    "partition": self._run.partition,
-                    "source_line": record.line,
-                    "raw": record.text.replace("\0", ""),
-                    "reasons": reasons[record.number],
-                }
+        for record in records(landed, self._layout, only=reasons.keys()):
+            yield {
+                "import_run_id": self._run.id,
+                "dataset": self._dataset.name,
+                "partition": self._run.partition,
+                "source_line": record.line,
+                "raw": record.text.replace("\0", ""),
+                "reasons": reasons[record.number],
+            }

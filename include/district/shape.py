@@ -9,7 +9,7 @@ import itertools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -303,8 +303,11 @@ class Record:
     """A quote in it was opened and, so it seems, never closed: lines in it look like records of their own."""
 
 
-def records(path: Path, layout: Layout, *, width: int = 0) -> Iterator[Record]:
-    """The file's records, a quoted line break inside one; blank lines are passed over, as the reader does."""
+def records(path: Path, layout: Layout, *, width: int = 0, only: Collection[int] | None = None) -> Iterator[Record]:
+    """The file's records, a quoted line break inside one; blank lines are passed over, as the reader does.
+
+    ``only`` names the records that are wanted, by number; the others are counted and not made.
+    """
     quoted = bool(layout.quote) and not layout.fixed_width
     with path.open(encoding=layout.encoding.replace("utf-8", "utf-8-sig"), newline=None) as file:
         number = first = 0
@@ -312,9 +315,13 @@ def records(path: Path, layout: Layout, *, width: int = 0) -> Iterator[Record]:
         inside = swallowed = False
         for line_number, line in enumerate(file, start=1):
             line = line.removesuffix("\n")
+            if not parts and not (quoted and layout.quote in line):
+                if line:
+                    number += 1
+                    if only is None or number in only:
+                        yield Record(number=number, line=line_number, text=line)
+                continue
             if not parts:
-                if not line:
-                    continue
                 first = line_number
             elif width > 1 and line.count(layout.delimiter) >= width - 1:
                 swallowed = True
@@ -324,7 +331,8 @@ def records(path: Path, layout: Layout, *, width: int = 0) -> Iterator[Record]:
             if inside and len(parts) < MAX_RECORD_LINES:
                 continue
             number += 1
-            yield Record(number=number, line=first, text="\n".join(parts), swallowed=swallowed or inside)
+            if only is None or number in only:
+                yield Record(number=number, line=first, text="\n".join(parts), swallowed=swallowed or inside)
             parts, inside, swallowed = [], False, False
         if parts:
             yield Record(number=number + 1, line=first, text="\n".join(parts), swallowed=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column as SqlColumn
@@ -67,8 +68,8 @@ def validate_batch(engine: Engine, dataset: Dataset, suite: Suite, parameters: d
     failed_rows = _judge_rows(engine, dataset, suite, parameters, run.id)
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL work_mem = '256MB'"))
-        for group, failures in failed_rows.items():
-            _add_row_findings(connection, dataset, run.id, group, failures, rules)
+        for values, failures in failed_rows.items():
+            _add_row_findings(connection, dataset, run.id, values, failures, rules)
         _drop_repeated_findings(connection, findings)
         _blank(connection, dataset, run.id, suite)
         for spec in suite.sql:
@@ -146,15 +147,23 @@ def drop_view(connection: Connection, dataset: Dataset, run_id: int) -> None:
     connection.exec_driver_sql(f"DROP VIEW IF EXISTS {STAGING}.{_view_name(dataset, run_id)}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Values:
+    """A group of columns, and those of them that are null: values of one such shape are found by equality alone."""
+
+    columns: tuple[str, ...]
+    nulls: tuple[str, ...]
+
+
 def _judge_rows(
     engine: Engine, dataset: Dataset, suite: Suite, parameters: dict[str, Any], run_id: int
-) -> dict[tuple[str, ...], list[tuple[str, int]]]:
-    """Per group of columns, the rules that fail and the first row with the values that fail them.
+) -> dict[_Values, list[tuple[str, int]]]:
+    """The rules that fail, each with the first row that holds the values that fail it.
 
     A rule on some columns gives the same answer for the same values, and values repeat: what Great Expectations
     judges is each combination once, a few hundred in place of a million rows.
     """
-    failures: dict[tuple[str, ...], list[tuple[str, int]]] = {}
+    failures: dict[_Values, list[tuple[str, int]]] = {}
     if not suite.row:
         return failures
     groups = list(suite.row_groups)
@@ -162,12 +171,15 @@ def _judge_rows(
     for frame in distinct_frames(engine, dataset, groups, run_id):
         frame["place"] = range(len(frame))
         group_of, row_of = frame["group"].to_numpy(), frame["row_no"].to_numpy()
+        missing = {name: frame[name].isna().to_numpy() for group in groups for name in group}
         for failure in judge.judge(frame):
             for place in failure.places:
                 group = groups[int(group_of[place])]
                 # Rows of other groups are null in this rule's columns, and say nothing about it.
                 if failure.rule_id in suite.row_groups[group]:
-                    failures.setdefault(group, []).append((failure.rule_id, int(row_of[place])))
+                    nulls = tuple(name for name in group if missing[name][place])
+                    values = _Values(columns=group, nulls=nulls)
+                    failures.setdefault(values, []).append((failure.rule_id, int(row_of[place])))
     return failures
 
 
@@ -175,7 +187,7 @@ def _add_row_findings(
     connection: Connection,
     dataset: Dataset,
     run_id: int,
-    group: tuple[str, ...],
+    values: _Values,
     failures: list[tuple[str, int]],
     rules: dict[str, Rule],
 ) -> None:
@@ -188,24 +200,14 @@ def _add_row_findings(
         func.unnest(cast([row for _, row in failures], ARRAY(BigInteger))).label("row_no"),
     ).subquery()
     first = staged.alias("first")
-    bad = (
-        select(
-            failed.c.rule_id, failed.c.fate, failed.c.columns, *[first.c[name] for name in group], _digest(first, group)
-        )
-        .join(first, first.c.row_no == failed.c.row_no)
-        .subquery()
-    )
-    same = [staged.c[name].is_not_distinct_from(bad.c[name]) for name in group]
-    rows = select(staged.c.row_no, literal("suite"), bad.c.rule_id, bad.c.columns, literal(""), bad.c.fate).join(
-        bad, and_(_digest(staged, group) == bad.c.digest, *same)
-    )
+    same = [
+        staged.c[name].is_(None) if name in values.nulls else staged.c[name] == first.c[name] for name in values.columns
+    ]
+    rows = select(
+        staged.c.row_no, literal("suite"), failed.c.rule_id, failed.c.columns, literal(""), failed.c.fate
+    ).select_from(failed.join(first, first.c.row_no == failed.c.row_no).join(staged, and_(*same)))
     columns = ["row_no", "stage", "rule_id", "column_name", "cause", "fate"]
     connection.execute(insert(findings).from_select(columns, rows))
-
-
-def _digest(table: Any, group: tuple[str, ...]) -> Any:
-    """A hash of the values that takes two nulls for equal, so that the rows can be hash joined."""
-    return func.hash_record_extended(func.row(*[table.c[name] for name in group]), 0).label("digest")
 
 
 def _add_sql_findings(connection: Connection, dataset: Dataset, run_id: int, spec: dict[str, Any], rule: Rule) -> None:

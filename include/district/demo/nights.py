@@ -67,7 +67,7 @@ def read_runs(database_url: str, run_keys: Mapping[str, str]) -> list[NightRun]:
 
     names = ", ".join(field.name for field in fields(NightRun))
     engine = create_engine(database_url, poolclass=NullPool)
-    query = text(f"select {names} from import_log.import_run where dataset = :dataset and run_key = :key order by id")  # noqa: S608
+    query = text(f"select {names} from import_log.import_run where dataset = :dataset and run_key = :key order by id")
     with engine.connect() as connection:
         rows = [
             connection.execute(query, {"dataset": dataset, "key": key}).mappings().all()
