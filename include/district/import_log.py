@@ -6,7 +6,8 @@ import datetime
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, delete, func, insert, literal, select, update
+from sqlalchemy import Connection, Row, and_, case, delete, func, insert, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from district.dataset import Dataset
 from district.landing import Arrival, Landed
@@ -15,6 +16,10 @@ from district.run import RunSummary, State
 from district.shape import FileWarning
 from district.tables import delivery, finding_table, import_issue, import_run
 
+# A code set has no more codes than this, no longer ones, and they repeat; else another column stands in its place.
+MAX_CODES = 100
+MAX_CODE_LENGTH = 24
+FEW_CODES = 10
 COUNTS = ("read", "rejected", "superseded", "warnings", "inserted", "updated", "unchanged", "withdrawn")
 FINAL: tuple[State, ...] = (
     "checked",
@@ -88,9 +93,6 @@ def parent_run(connection: Connection, parent: str, partition: str) -> Row[Any] 
 def record_delivery(connection: Connection, dataset: Dataset, arrival: Arrival, landed: Landed) -> int:
     """The id of the delivery, by its sha256; the same bytes sent again are the same delivery."""
     known = select(delivery.c.id).where(delivery.c.dataset == dataset.name, delivery.c.sha256 == landed.sha256)
-    found = connection.execute(known).scalar()
-    if found is not None:
-        return int(found)
     values = {
         "dataset": dataset.name,
         "sha256": landed.sha256,
@@ -99,7 +101,9 @@ def record_delivery(connection: Connection, dataset: Dataset, arrival: Arrival, 
         "final_newline": landed.final_newline,
         "modified_at": datetime.datetime.fromtimestamp(arrival.modified, datetime.UTC),
     }
-    return int(connection.execute(insert(delivery).values(values).returning(delivery.c.id)).scalar_one())
+    # Two runs may land the same bytes at once.
+    connection.execute(upsert(delivery).values(values).on_conflict_do_nothing(index_elements=["dataset", "sha256"]))
+    return int(connection.execute(known).scalar_one())
 
 
 def always_ends_with_newline(connection: Connection, dataset: Dataset) -> bool:
@@ -163,12 +167,24 @@ def record_issue(
 
 
 def record_findings(connection: Connection, dataset: Dataset, run_id: int, rules: dict[str, Rule]) -> None:
-    """Turns the run's findings into issues, one per rule and cause."""
+    """Turns the run's findings into issues, one per rule and cause; causes that are no codes are not told."""
     findings = finding_table(dataset, run_id)
-    query = select(findings.c.rule_id, findings.c.cause, func.count(), func.min(findings.c.row_no)).group_by(
-        findings.c.rule_id, findings.c.cause
+    by_cause = (
+        select(
+            findings.c.rule_id, findings.c.cause, func.count().label("rows"), func.min(findings.c.row_no).label("first")
+        )
+        .group_by(findings.c.rule_id, findings.c.cause)
+        .subquery()
     )
-    for rule_id, cause, rows, first in connection.execute(query).all():
+    found = by_cause.c
+    longest = func.max(func.length(found.cause)).over(partition_by=found.rule_id)
+    causes = func.count().over(partition_by=found.rule_id)
+    all_rows = func.sum(found.rows).over(partition_by=found.rule_id)
+    no_codes = or_(causes > MAX_CODES, longest > MAX_CODE_LENGTH, and_(causes > FEW_CODES, 2 * causes > all_rows))
+    told = case((and_(found.rule_id.endswith(".code"), no_codes), ""), else_=found.cause)
+    named = select(found.rule_id, told.label("cause"), found.rows, found.first).subquery().c
+    query = select(named.rule_id, named.cause, func.sum(named.rows), func.min(named.first))
+    for rule_id, cause, rows, first in connection.execute(query.group_by(named.rule_id, named.cause)).all():
         record_issue(
             connection, dataset, run_id, rules[rule_id], rows=rows, first_line=first, cause=cause, stage="validate"
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import datetime
 import hashlib
 import json
 import os
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -22,8 +24,11 @@ BLOCK = 1 << 20
 UNFINISHED = (".part", ".partial", ".tmp", ".filepart", ".crdownload", ".uploading")
 # A nightly extract compresses 5 to 20 fold; a bomb a thousandfold.
 MAX_ZIP_RATIO = 200
+SMALL = 16 * BLOCK
 MAX_ZIP_BYTES = 20 << 30
 MAX_ZIP_MEMBERS = 1_000
+# Two line breaks with nothing between them.
+_BLANK = (b"\n\n", b"\n\r", b"\r\r")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +59,9 @@ class Landed:
     return_newlines: int
     quotes: int
     nuls: int
-    control_z: bool
     final_newline: bool
+    blank_lines: bool
+    """There may be some."""
     invalid_utf8_at: int | None
     """Offset of the first byte that is not UTF-8."""
 
@@ -77,7 +83,10 @@ def find_delivery(extract: Files, folder: Path, *, partition: str) -> Arrival:
         if growing:
             raise NotArrived(f"{growing[0]} is still being written; it is read once its sender has renamed it.")
         raise NotArrived(f"No file named {pattern} is in the drop folder yet.")
-    arrivals = sorted((_arrival(folder / name) for name in matching), key=lambda a: (a.modified, a.path.name))
+    try:
+        arrivals = sorted((_arrival(folder / name) for name in matching), key=lambda a: (a.modified, a.path.name))
+    except FileNotFoundError:
+        raise NotArrived(f"A file named {pattern} was taken away while it was looked at.") from None
     newest = arrivals[-1]
     return Arrival(
         path=newest.path,
@@ -91,24 +100,24 @@ def find_delivery(extract: Files, folder: Path, *, partition: str) -> Arrival:
 
 def _arrival(path: Path) -> Arrival:
     manifest = path.with_name(path.name + ".manifest.json")
-    content: dict[str, object] = {}
-    if manifest.exists():
-        try:
-            content = json.loads(manifest.read_text(encoding="utf-8"))
-            rows, created = content.get("rows"), content.get("created")
-            digest = content.get("sha256")
-            return Arrival(
-                path=path,
-                modified=float(str(created)) if created is not None else path.stat().st_mtime,
-                rows=None if rows is None else int(str(rows)),
-                sha256=None if digest is None else str(digest),
-            )
-        except (ValueError, AttributeError):
-            message = (
-                f"{manifest.name} must be JSON with rows, sha256 and created (seconds); ask the sender to mend it."
-            )
-            raise Refused(message, rule_id="file.manifest") from None
-    return Arrival(path=path, modified=path.stat().st_mtime)
+    modified = path.stat().st_mtime
+    if not manifest.exists():
+        return Arrival(path=path, modified=modified)
+    try:
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        rows, digest, created = (content.get(name) for name in ("rows", "sha256", "created"))
+        if created is not None:
+            # Raises what is below for a time that no calendar has.
+            modified = datetime.datetime.fromtimestamp(float(str(created)), datetime.UTC).timestamp()
+        return Arrival(
+            path=path,
+            modified=modified,
+            rows=None if rows is None else int(str(rows)),
+            sha256=None if digest is None else str(digest),
+        )
+    except (ValueError, OverflowError, AttributeError, RecursionError, OSError):
+        message = f"{manifest.name} must be JSON with rows, sha256 and created (seconds); ask the sender to mend it."
+        raise Refused(message, rule_id="file.manifest") from None
 
 
 def wait_until_stable(arrival: Arrival, seconds: float, *, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -117,11 +126,11 @@ def wait_until_stable(arrival: Arrival, seconds: float, *, sleep: Callable[[floa
     Raises:
         NotArrived: it grew, or went, meanwhile.
     """
-    before = arrival.path.stat()
-    if arrival.sha256 or arrival.rows is not None or time.time() - before.st_mtime >= seconds:
-        return
-    sleep(seconds)
     try:
+        before = arrival.path.stat()
+        if arrival.sha256 or arrival.rows is not None or time.time() - before.st_mtime >= seconds:
+            return
+        sleep(seconds)
         after = arrival.path.stat()
     except FileNotFoundError:
         raise NotArrived(f"{arrival.path.name} was taken away while it arrived.") from None
@@ -162,41 +171,40 @@ def _blocks(path: Path, member: str) -> Iterator[bytes]:
             while block := file.read(BLOCK):
                 yield block
         return
-    with _open_zip(path) as archive:
-        info = _zip_member(archive, member, path.name)
-        total = 0
-        with archive.open(info) as file:
-            while block := file.read(BLOCK):
-                total += len(block)
-                # The sizes in a zip are its sender's claim; what really comes out is counted.
-                if total > min(MAX_ZIP_BYTES, MAX_ZIP_RATIO * max(info.compress_size, BLOCK)):
-                    raise Refused(f"{path.name} expands beyond any extract's size.", rule_id="file.zip_bomb")
-                yield block
-
-
-def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(path)
-    except zipfile.BadZipFile:
-        raise Refused(
-            f"{path.name} is not a readable zip file; ask the sender for it again.", rule_id="file.zip"
-        ) from None
+        with zipfile.ZipFile(path) as archive:
+            info = _zip_member(archive, member, path.name)
+            # The sizes in a zip are its sender's claim; what really goes in and comes out is counted.
+            most = min(MAX_ZIP_BYTES, max(SMALL, MAX_ZIP_RATIO * min(info.compress_size, path.stat().st_size)))
+            total = 0
+            with archive.open(info) as file:
+                while block := file.read(BLOCK):
+                    total += len(block)
+                    if total > most:
+                        message = f"{path.name} expands beyond any extract's size, as a zip bomb does; ask its sender."
+                        raise Refused(message, rule_id="file.zip_bomb")
+                    yield block
+    # Encrypted, of an unknown method, damaged: whatever the zip's reader has against it.
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        message = f"{path.name} is not a readable zip file ({type(error).__name__}); ask the sender for it again."
+        raise Refused(message, rule_id="file.zip") from None
 
 
 def _zip_member(archive: zipfile.ZipFile, member: str, name: str) -> zipfile.ZipInfo:
     infos = [info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")]
     if len(infos) > MAX_ZIP_MEMBERS:
-        raise Refused(f"{name} holds {len(infos)} files; an extract holds a few.", rule_id="file.zip_members")
+        raise Refused(f"{name} holds {len(infos)} files, an extract a few; ask its sender.", rule_id="file.zip_members")
     for info in infos:
         inside = PurePosixPath(info.filename.replace("\\", "/"))
         symlink = (info.external_attr >> 16) & 0o170000 == 0o120000
-        if inside.is_absolute() or ".." in inside.parts or symlink or inside.suffix.lower() == ".zip":
-            raise Refused(f"{name} holds a path, link or zip inside that no extract needs.", rule_id="file.zip_path")
+        absolute = inside.is_absolute() or ":" in info.filename
+        if absolute or ".." in inside.parts or symlink or inside.suffix.lower() == ".zip":
+            message = f"{name} holds a path, link or zip inside that no extract needs; ask the sender for a plain zip."
+            raise Refused(message, rule_id="file.zip_path")
     matching = [info for info in infos if fnmatch(PurePosixPath(info.filename).name, member)]
     if len(matching) != 1:
-        raise Refused(
-            f"{name} holds {len(matching)} files named {member}; exactly one is needed.", rule_id="file.zip_member"
-        )
+        message = f"{name} holds {len(matching)} files named {member}; ask the sender for exactly one."
+        raise Refused(message, rule_id="file.zip_member")
     return matching[0]
 
 
@@ -209,7 +217,7 @@ class _Census:
         self._size = self._newlines = self._returns = self._return_newlines = self._quotes = self._nuls = 0
         self._invalid_at: int | None = None
         self._head = self._last = b""
-        self._control_z = False
+        self._blank_lines = False
 
     @property
     def sha256(self) -> str:
@@ -221,10 +229,12 @@ class _Census:
             self._head += block[: BLOCK - len(self._head)]
         self._newlines += block.count(b"\n")
         self._returns += block.count(b"\r")
-        self._return_newlines += block.count(b"\r\n") + (self._last == b"\r" and block[:1] == b"\n")
+        self._return_newlines += block.count(b"\r\n") + (self._last[-1:] == b"\r" and block[:1] == b"\n")
         self._quotes += block.count(b'"')
         self._nuls += block.count(b"\0")
-        self._control_z = self._control_z or b"\x1a" in block
+        if not self._blank_lines:
+            seam = self._last[-2:] + block[:2] if self._size else b"\n" + block[:1]
+            self._blank_lines = any(pair in part for part in (seam, block) for pair in _BLANK)
         if self._invalid_at is None:
             pending = len(self._utf8.getstate()[0])
             try:
@@ -232,9 +242,11 @@ class _Census:
             except UnicodeDecodeError as error:
                 self._invalid_at = self._size - pending + error.start
         self._size += len(block)
-        self._last = block[-1:]
+        self._last = (self._last + block[-4:])[-4:]
 
     def landed(self, path: Path) -> Landed:
+        if self._invalid_at is None and (cut := len(self._utf8.getstate()[0])):
+            self._invalid_at = self._size - cut
         return Landed(
             path=path,
             sha256=self.sha256,
@@ -245,7 +257,8 @@ class _Census:
             return_newlines=self._return_newlines,
             quotes=self._quotes,
             nuls=self._nuls,
-            control_z=self._control_z,
-            final_newline=self._last in (b"\n", b"\r"),
+            # Some senders still close a file with Ctrl-Z.
+            final_newline=self._last.rstrip(b"\x1a").endswith((b"\n", b"\r")),
+            blank_lines=self._blank_lines,
             invalid_utf8_at=self._invalid_at,
         )

@@ -20,7 +20,8 @@ _INVISIBLE = "[\\x{200B}-\\x{200F}\\x{2060}\\x{FEFF}\\x{00AD}]"
 _MOJIBAKE = "[\\x{00C2}\\x{00C3}][\\x{0080}-\\x{00BF}]|\\x{00E2}\\x{20AC}"
 _INTEGER = r"^[+-]?[0-9]{1,18}$"
 _DECIMAL = r"^[+-]?([0-9]{1,14}(\.[0-9]{0,12})?|\.[0-9]{1,12})$"
-_SCIENTIFIC = r"^[0-9](\.[0-9]+)?[eE]\+?[0-9]+$"
+# As spreadsheets write it: a course may be called 2E1, no id is 2.00E+06.
+_SCIENTIFIC = r"^[0-9](\.[0-9]+[eE]\+?|[eE]\+)[0-9]+$"
 _BOOLEANS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), "true"),
     **dict.fromkeys(("false", "f", "no", "n", "0"), "false"),
@@ -47,7 +48,7 @@ class Converted:
     invisible: pa.Array | None = None
     mojibake: pa.Array | None = None
     scientific: pa.Array | None = None
-    """Rows of a text key that a spreadsheet turned into scientific notation."""
+    """Rows of an id that a spreadsheet turned into scientific notation."""
 
 
 def convert(column: Column, text: pa.Array, layout: Layout, *, in_key: bool) -> Converted:
@@ -72,7 +73,7 @@ def convert(column: Column, text: pa.Array, layout: Layout, *, in_key: bool) -> 
             well_formed = pc.match_substring_regex(text, f"^(?:{pattern})$")
             if pc.all(well_formed).as_py() is False:
                 found["bad"] = pc.invert(well_formed)
-        if in_key and pc.any(pc.match_substring_regex(text, _SCIENTIFIC)).as_py():
+        if (in_key or column.name.endswith("_id")) and pc.any(pc.match_substring_regex(text, _SCIENTIFIC)).as_py():
             found["scientific"] = pc.match_substring_regex(text, _SCIENTIFIC)
         return Converted(values=text, **found)
     if column.type in ("integer", "decimal"):
@@ -81,6 +82,8 @@ def convert(column: Column, text: pa.Array, layout: Layout, *, in_key: bool) -> 
         if pc.all(well_formed).as_py() is False:
             found["bad"] = pc.invert(well_formed)
             text = pc.if_else(well_formed, text, None)
+        if column.type == "integer":  # Arrow knows no plus sign
+            text = pc.replace_substring_regex(text, r"^\+", "", max_replacements=1)
         return Converted(values=pc.cast(text, kind), **found)
     parse = _boolean if column.type == "boolean" else _date_parser(layout.date_formats)
     parsed = _mapped(text, parse)
