@@ -89,7 +89,8 @@ class Demo:
         self._where_to_look(airflow, server)
         self.memory.sample()
         self.console.print(
-            f"\n{time.monotonic() - self.begun:.0f} s since the start; memory at its peak: {self.memory}"
+            f"\n{time.monotonic() - self.begun:.0f} s since the start; memory at its peak: {self.memory}",
+            soft_wrap=True,
         )
         if wrong:
             self.console.print("[bold red]Not what expected.json says:[/]\n  " + "\n  ".join(wrong))
@@ -134,6 +135,8 @@ class Demo:
                 "so that no folder of yours is opened to others. `make clean-demo` removes it.",
                 soft_wrap=True,
             )
+        elif server.socket != server.folder:
+            self.console.print(f"  Its path is too long for a socket, which lies in {server.socket}.", soft_wrap=True)
         return server
 
     def _start_mail_catcher(self, place: Place) -> int:
