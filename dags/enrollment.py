@@ -57,6 +57,7 @@ ENROLLMENT = Dataset(
             "residence_district": "ResidentDistrict",
             "next_year_school_id": "Next_School",
         },
+        patterns={"student_id": "[0-9]{7}", "school_id": "[0-9]{4}"},
         date_formats=("%m/%d/%Y",),
         null_tokens=("", "N/A"),
     ),

@@ -62,6 +62,7 @@ TRANSCRIPTS = Dataset(
             "exclude_from_gpa": "ExcludeFromGPA",
             "stored_date": "DateStored",
         },
+        patterns={"course_code": "[A-Z]{3}[0-9]{3}"},
         date_formats=("%m/%d/%Y",),
         null_tokens=("", "N/A"),
     ),

@@ -63,6 +63,11 @@ def migrate(url: str | None = None) -> None:
         command.upgrade(config, "head")
 
 
+def prepare_alone(connection: Connection) -> None:
+    """Waits until no other run prepares tables, calendar or crosswalk; until the transaction ends, none begins to."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('district.prepare'))"))
+
+
 def ensure_target(connection: Connection, dataset: Dataset) -> Table:
     """The data set's table, created or widened by new columns; never narrowed.
 
@@ -70,7 +75,6 @@ def ensure_target(connection: Connection, dataset: Dataset) -> Table:
         ImportStopped: the declaration changed the type of a column that already holds data.
     """
     table = target_table(dataset)
-    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('district.ddl'))"))
     inspector = inspect(connection)
     if not inspector.has_table(table.name, schema=DISTRICT):
         connection.execute(CreateTable(table))

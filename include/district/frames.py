@@ -29,9 +29,8 @@ def distinct_frames(
     outside that group are null; ``row_no`` is the first staged row that holds the values.
     """
     columns = sorted({name for group in groups for name in group})
-    types: dict[str, ColumnType] = {"row_no": "integer", "outside": "integer"} | {
-        name: dataset.column(name).type for name in columns
-    }
+    types: dict[str, ColumnType] = {"row_no": "integer", "outside": "integer"}
+    types |= {name: dataset.column(name).type for name in columns}
     waiting: list[Any] = []
     for block in _read(engine, _distinct(dataset, groups, columns, run_id), types):
         waiting.append(block)

@@ -17,13 +17,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from district import import_log
 from district.codes import crosswalk_version, seed_crosswalk
-from district.database import clean_error, engine, ensure_target, sync_calendar
+from district.database import clean_error, engine, ensure_target, prepare_alone, sync_calendar
 from district.dataset import Dataset
 from district.gate import Changes, judge_changes
 from district.landing import Arrival, find_delivery, land, wait_until_stable
 from district.layout import Layout, choose_layout, layouts_of, with_fields
 from district.load import Loader, lock
-from district.run import Blocked, Held, ImportStopped, Refused, RunSummary
+from district.run import Blocked, Held, ImportStopped, NotArrived, Refused, RunSummary
 from district.scope import check_scope
 from district.settings import settings
 from district.shape import FileWarning, Plan, check_shape
@@ -107,7 +107,10 @@ def finish(dataset: Dataset, *, partition: str, run_key: str, failed_task: str =
             where = f"the task {failed_task}" if failed_task else "a task"
             reason = f"{where.capitalize()} stopped before it could say why; see its log in Airflow."
             import_log.update_run(connection, run_id, state="failed", reason=reason)
-        queue_failure(connection, run_id)
+        # A file that no task failed over may still come: a state's results are awaited night after night.
+        awaited = run is not None and run.state == "missing" and not failed_task
+        if not awaited:
+            queue_failure(connection, run_id)
         drop_view(connection, dataset, run_id)
         drop_staging(connection, dataset, run_id)
     send_waiting()
@@ -128,6 +131,7 @@ def close(dataset: Dataset, *, run_key: str, preview: bool = False) -> None:
 def _extract(dataset: Dataset, partition: str, run_key: str, file: Path | None, layout: Layout | None) -> RunSummary:
     config = settings()
     with engine().begin() as connection:
+        prepare_alone(connection)
         sync_calendar(connection)
         seed_crosswalk(connection, config.crosswalks_folder)
         ensure_target(connection, dataset)
@@ -135,7 +139,12 @@ def _extract(dataset: Dataset, partition: str, run_key: str, file: Path | None, 
         run_id = import_log.open_run(connection, dataset, partition=partition, run_key=run_key, night=night)
     if file is None:
         _check_parents(dataset, partition)
-        arrival = find_delivery(dataset.extract, config.drop_folder, partition=partition)
+        try:
+            arrival = find_delivery(dataset.extract, config.drop_folder, partition=partition)
+        except NotArrived:
+            if dataset.partition == "night":
+                raise
+            return _nothing_new(dataset, run_id, partition)
         wait_until_stable(arrival, config.stable_seconds)
     else:
         arrival = Arrival(path=file, modified=file.stat().st_mtime)
@@ -163,6 +172,19 @@ def _extract(dataset: Dataset, partition: str, run_key: str, file: Path | None, 
             import_log.record_file_issue(connection, dataset, run_id, warning, "extract")
         import_log.update_run(connection, run_id, state="extracted", read=rows, plan=asdict(plan))
         return import_log.summary(connection, run_id)
+
+
+def _nothing_new(dataset: Dataset, run_id: int, partition: str) -> RunSummary:
+    """An administration stays loaded when its file has been cleared away; one that never came has not arrived.
+
+    Raises:
+        NotArrived: there has been no delivery of it.
+    """
+    with engine().begin() as connection:
+        last = import_log.last_loaded(connection, dataset, partition)
+        if last is None:
+            raise NotArrived(f"No file for {partition} is in the drop folder yet.")
+        return _carry_forward(connection, dataset, run_id, last)
 
 
 def _check_rows(rows: int, arrival: Arrival) -> None:

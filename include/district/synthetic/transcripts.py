@@ -181,7 +181,7 @@ def transcript_kinds() -> tuple[Kind, ...]:
         kind("earned_over_attempted", "REJECT", "earned_over_attempted", put(credits_earned="1.50"), where=passed),
         kind("negative_credits", "REJECT", "negative_earned", put(credits_earned="-0.50"), where=passed),
         kind("mark_off_scale", "REJECT", "letter_scale", put(letter_mark="Q")),
-        kind("odd_course", "REJECT", "course_format", rewrite("course_code", str.lower), keyed=False),
+        kind("odd_course", "REJECT", "course_code.type", rewrite("course_code", str.lower), keyed=False),
         *everyday_kinds("transcripts", "^", differs=put(gpa_points="0.5")),
         kind("null_token", "LOAD", "", put(repeat_code="N/A")),
         kind(
