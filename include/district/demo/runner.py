@@ -31,7 +31,7 @@ from district.demo.processes import Processes, ProcessStopped, run_guarded, star
 from district.settings import PROJECT
 
 SEED = 7
-TABLE_WIDTH = 100
+TABLE_WIDTH = 104  # seven-digit counts in every column
 
 
 def run_demo(exit_after: bool = False, *, size: str | int = "small", folder: Path = PROJECT / ".demo") -> int:
