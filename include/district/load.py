@@ -236,5 +236,5 @@ class Loader:
                 "partition": self._run.partition,
                 "source_line": record.line,
                 "raw": record.text.replace("\0", ""),
-                "reasons": reasons[record.number],
+                "reasons": reasons[record.line],
             }

@@ -26,8 +26,8 @@ from district.load import Loader, lock
 from district.run import Blocked, Held, ImportStopped, NotArrived, Refused, RunSummary
 from district.scope import check_scope
 from district.settings import settings
-from district.shape import FileWarning, Plan, check_shape
-from district.staging import drop_staging, stage, staged_rows
+from district.shape import FileWarning, Plan, check_shape, count_lines
+from district.staging import drop_staging, is_staged, stage
 from district.suite import read_suite, suite_version
 from district.tables import delivery, import_run
 from district.validate import drop_view, validate_batch
@@ -170,7 +170,7 @@ def _extract(dataset: Dataset, partition: str, run_key: str, file: Path | None, 
         late = (_FUTURE,) if arrival.modified > time.time() + CLOCK_TOLERANCE else ()
         for warning in (*plan.warnings, *late):
             import_log.record_file_issue(connection, dataset, run_id, warning, "extract")
-        import_log.update_run(connection, run_id, state="extracted", read=rows, plan=asdict(plan))
+        import_log.update_run(connection, run_id, state="extracted", read=rows, plan={"width": plan.width, "places": plan.places})
         return import_log.summary(connection, run_id)
 
 
@@ -265,15 +265,14 @@ def _restore_staging(dataset: Dataset, run: Row[Any]) -> None:
 
 def _restage_if_lost(dataset: Dataset, run: Row[Any]) -> bool:
     with engine().begin() as connection:
-        if staged_rows(connection, dataset, run.id) == run.read:
+        if is_staged(connection, dataset, run.id):
             return False
         landed_path = _landed_path(run)
     landed = land(landed_path, settings().landed_folder)
     with engine().begin() as connection:
         drop_view(connection, dataset, run.id)
-        stage(
-            connection, landed, dataset, _layout(run), Plan(width=run.plan["width"], places=run.plan["places"]), run.id
-        )
+        lines, _ = count_lines(landed, _layout(run), run.plan["width"], f"The landed copy {landed.sha256[:12]}")
+        stage(connection, landed, dataset, _layout(run), Plan(**run.plan, lines=lines), run.id)
     return True
 
 

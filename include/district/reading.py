@@ -28,15 +28,12 @@ class Malformed:
     """A record with another number of fields than the header, or another length than the layout."""
 
     number: int
-    fields: int
-    """Fields, or characters in a fixed-width file."""
     text: str
-    """The raw line."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextBatch:
-    """Up to BATCH_BYTES of the file: record numbers (the header counts as 1) and the canonical columns as text."""
+    """Up to BATCH_BYTES of the file: each record's first line (the header's is 1) and the canonical columns as text."""
 
     numbers: pa.Array
     columns: dict[str, pa.Array]
@@ -47,10 +44,12 @@ def read_batches(landed: Landed, dataset: Dataset, layout: Layout, plan: Plan) -
     """The file in batches of bounded size.
 
     Raises:
-        Refused: a record is longer than a batch.
+        Refused: a record is longer than a batch, or its quotes make records that no one can tell apart.
     """
+    import numpy as np
     import pyarrow as pa
 
+    lines = None if plan.lines is None else np.frombuffer(plan.lines, dtype=np.int64)
     pending: deque[Malformed] = deque()
     reader = _open(landed, layout, plan, pending)
     header = layout.header and not layout.fixed_width
@@ -60,10 +59,12 @@ def read_batches(landed: Landed, dataset: Dataset, layout: Layout, plan: Plan) -
             block = reader.read_next_batch()
         except StopIteration:
             break
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, UnicodeError) as error:
             raise _refusal(error, landed) from None
         numbers, skipped = _number(number, block.num_rows, pending)
         number += block.num_rows + len(skipped)
+        if lines is not None and number > len(lines):
+            raise _refusal(None, landed)
         if header and len(numbers) and numbers[0].as_py() == 1:
             block, numbers = block.slice(1), numbers.slice(1)
         if layout.fixed_width:
@@ -73,14 +74,16 @@ def read_batches(landed: Landed, dataset: Dataset, layout: Layout, plan: Plan) -
         for name, value in layout.constants.items():
             columns[name] = pa.array([value] * block.num_rows, pa.string())
         yield TextBatch(
-            numbers=numbers,
+            numbers=numbers if lines is None else pa.array(lines[numbers.to_numpy() - 1]),
             columns={
                 column.name: columns.get(column.name, pa.nulls(block.num_rows, pa.string()))
                 for column in dataset.columns
             },
-            malformed=_without_end_mark(skipped),
+            malformed=_without_end_mark(skipped, lines),
         )
-    if rest := _without_end_mark(pending):
+    if lines is not None and number + len(pending) != len(lines):
+        raise _refusal(None, landed)
+    if rest := _without_end_mark(pending, lines):
         empty = pa.array([], pa.string())
         yield TextBatch(
             numbers=pa.array([], pa.int64()),
@@ -89,9 +92,10 @@ def read_batches(landed: Landed, dataset: Dataset, layout: Layout, plan: Plan) -
         )
 
 
-def _without_end_mark(malformed: Iterable[Malformed]) -> tuple[Malformed, ...]:
-    """Some senders still close a file with Ctrl-Z; that is no record."""
-    return tuple(record for record in malformed if record.text.strip("\x1a \t"))
+def _without_end_mark(malformed: Iterable[Malformed], lines: Any) -> tuple[Malformed, ...]:
+    """The malformed records by line. Some senders still close a file with Ctrl-Z; that is no record."""
+    told = (record for record in malformed if record.text.strip("\x1a \t"))
+    return tuple(told if lines is None else (Malformed(number=int(lines[r.number - 1]), text=r.text) for r in told))
 
 
 def _open(landed: Landed, layout: Layout, plan: Plan, pending: deque[Malformed]) -> Any:
@@ -99,7 +103,7 @@ def _open(landed: Landed, layout: Layout, plan: Plan, pending: deque[Malformed])
     import pyarrow.csv as arrow_csv
 
     def keep(row: Any) -> str:
-        pending.append(Malformed(number=row.number, fields=row.actual_columns, text=row.text))
+        pending.append(Malformed(number=row.number, text=row.text))
         return "skip" if len(pending) < MAX_MALFORMED else "error"
 
     width = 1 if layout.fixed_width else plan.width
@@ -132,10 +136,11 @@ def _open(landed: Landed, layout: Layout, plan: Plan, pending: deque[Malformed])
         raise _refusal(error, landed) from None
 
 
-def _refusal(error: Exception, landed: Landed) -> Refused:
+def _refusal(error: Exception | None, landed: Landed) -> Refused:
     """Arrow's own words may hold a value; only their kind is passed on."""
-    kind = "a line is longer than 16 MB" if "straddling" in str(error) else "its lines cannot be told apart"
-    return Refused(f"The file (sha256 {landed.sha256[:12]}) cannot be read: {kind}.", rule_id="file.unreadable")
+    kind = "a line is longer than 16 MB" if "straddling" in str(error) else "its quotes do not tell its lines apart"
+    message = f"The file (sha256 {landed.sha256[:12]}) cannot be read: {kind}. Export it again."
+    return Refused(message, rule_id="file.unreadable")
 
 
 def _number(before: int, rows: int, pending: deque[Malformed]) -> tuple[pa.Array, list[Malformed]]:
@@ -169,9 +174,8 @@ def _by_length(block: Any, numbers: pa.Array, length: int) -> tuple[Any, pa.Arra
     if pc.all(right).as_py() is not False:
         return block, numbers, []
     wrong = pc.invert(right)
-    parts = (numbers.filter(wrong), lengths.filter(wrong), block.column(0).filter(wrong))
-    records = zip(*[part.to_pylist() for part in parts], strict=True)
-    malformed = [Malformed(number=number, fields=length, text=line) for number, length, line in records]
+    wrong_lines = zip(numbers.filter(wrong).to_pylist(), block.column(0).filter(wrong).to_pylist(), strict=True)
+    malformed = [Malformed(number=number, text=line) for number, line in wrong_lines]
     return block.filter(right), numbers.filter(right), malformed
 
 

@@ -8,9 +8,11 @@ import difflib
 import itertools
 import re
 import unicodedata
+from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -52,6 +54,8 @@ class Plan:
     width: int
     places: dict[str, int] = field(default_factory=dict)
     warnings: tuple[FileWarning, ...] = ()
+    lines: array[int] | None = None
+    """Each record's first line, header included; None where record and line have the same number."""
 
 
 def check_shape(landed: Landed, dataset: Dataset, layout: Layout, arrival: Arrival) -> Plan:
@@ -72,13 +76,13 @@ def check_shape(landed: Landed, dataset: Dataset, layout: Layout, arrival: Arriv
         if layout.fixed_width
         else _delimited_plan(landed, dataset, layout, name)
     )
-    records = _check_quotes(landed, layout, plan, name)
-    if records <= (1 if layout.header and not layout.fixed_width else 0):
+    lines, blank = count_lines(landed, layout, plan.width, name)
+    sent = _head_lines(landed, layout) if lines is None else lines
+    if len(sent) <= (1 if layout.header and not layout.fixed_width else 0):
         message = f"{name} has a header and no rows; nothing is withdrawn until someone has looked at the SIS's export."
         raise Held(message, rule_id="file.header_only")
-    return Plan(
-        width=plan.width, places=plan.places, warnings=plan.warnings + tuple(_newline_warnings(landed, arrival))
-    )
+    warnings = (*plan.warnings, *_newline_warnings(landed, arrival), *_blank_lines(blank))
+    return Plan(width=plan.width, places=plan.places, warnings=warnings, lines=lines)
 
 
 def _check_kind(landed: Landed, name: str) -> None:
@@ -115,13 +119,14 @@ def _check_decodes(landed: Landed, layout: Layout, name: str) -> None:
     decoder = codecs.getincrementaldecoder(layout.encoding)()
     offset = 0
     with landed.path.open("rb") as file:
-        while block := file.read(1 << 20):
+        # The last, empty block closes the decoder: what is cut inside a letter is none.
+        for block in itertools.chain(iter(partial(file.read, 1 << 20), b""), [b""]):
             try:
-                decoder.decode(block)
+                decoder.decode(block, final=not block)
             except UnicodeError as error:
                 at = offset + getattr(error, "start", 0)
                 message = f"{name} is not {layout.encoding} at byte {at}, which the layout {layout.name} says it is."
-                raise Refused(message, rule_id="file.encoding") from None
+                raise Refused(message + " Export it again, or correct the layout.", rule_id="file.encoding") from None
             offset += len(block)
 
 
@@ -157,13 +162,22 @@ def _newline_warnings(landed: Landed, arrival: Arrival) -> Iterator[FileWarning]
         )
 
 
+def _blank_lines(count: int) -> Iterator[FileWarning]:
+    if count:
+        yield FileWarning(
+            rule_id="file.blank_lines",
+            cause=str(count),
+            title="Blank lines were passed over",
+            fix="Nothing; if it comes every night, ask the sender to leave them out.",
+            severity="info",
+        )
+
+
 def _fixed_width_plan(landed: Landed, layout: Layout, name: str) -> Plan:
     """Another year's layout would cut every line in the wrong places and raise nothing: the length must be right."""
     spans = [place for place in layout.columns.values() if isinstance(place, tuple)]
     length = layout.line_length or max(last for _, last in spans)
-    text = landed.head.decode(layout.encoding.replace("utf-8", "utf-8-sig"), errors="replace")
-    lines = [line for line in re.split("\r\n|\r|\n", text) if line]
-    lengths = Counter(len(line) for line in lines[:1000])
+    lengths = Counter(len(line) for line in _head_lines(landed, layout)[:1000])
     common, times = lengths.most_common(1)[0] if lengths else (length, 0)
     if common not in (length - 1, length) and times * 2 > lengths.total():
         message = (
@@ -189,15 +203,26 @@ def _delimited_plan(landed: Landed, dataset: Dataset, layout: Layout, name: str)
         # What stands there instead may be a child's row: it is not quoted.
         message = f"{name} has no header row that the layout {layout.name} knows; export it with its headers."
         raise Refused(message, rule_id="file.no_header")
-    for repeated, times in Counter(sent).items():
-        if times > 1:
-            message = (
-                f"{name} has the header {repeated!r} {times} times; export it once, or give positions in the layout."
-            )
-            raise Refused(message, rule_id="file.duplicate_header")
+    _check_repeated(sent, {fold(str(header)): str(header) for header in wanted.values()}, name)
     places, warnings = _match_headers(sent, wanted, layout, name)
     _check_width(landed, layout, len(sent), name)
     return Plan(width=len(sent), places=places, warnings=tuple(warnings))
+
+
+def _check_repeated(sent: list[str], wanted: dict[str, str], name: str) -> None:
+    """Headers that differ only in what the eye does not see are the same, unless one is just as the layout has it."""
+    alike: dict[str, list[str]] = {}
+    for header in sent:
+        alike.setdefault(fold(header), []).append(header)
+    for folded, headers in alike.items():
+        ambiguous = len(headers) > 1 and folded in wanted and wanted[folded] not in headers
+        if ambiguous or len(set(headers)) < len(headers):
+            message = f"{name} has the header {headers[0]!r} {len(headers)} times; export it once, or name positions."
+            raise Refused(message, rule_id="file.duplicate_header")
+
+
+def _listed(headers: list[str]) -> str:
+    return ", ".join(repr(header) for header in headers[:5])
 
 
 def _match_headers(
@@ -228,16 +253,14 @@ def _match_headers(
     if missing:
         near = difflib.get_close_matches(missing[0], unused, n=1, cutoff=0.5)
         hint = f" Did {near[0]!r} take its place?" if near else ""
-        listed = ", ".join(repr(header) for header in missing[:5])
-        message = (
-            f"{name} lacks the column{'s' if len(missing) > 1 else ''} {listed}.{hint} Mend the export or its layout."
-        )
+        several = "s" if len(missing) > 1 else ""
+        message = f"{name} lacks the column{several} {_listed(missing)}.{hint} Mend the export or its layout."
         raise Refused(message, rule_id="file.column_missing")
     if ALL_OTHERS not in layout.ignored:
         warnings += [
             FileWarning(
                 rule_id="file.new_column",
-                cause=header[:60],
+                cause="".join(character for character in header[:60] if character.isprintable()),
                 title="A column that the layout does not know; it is not loaded",
                 fix="Add it to the data set, or to the layout's `ignored`.",
             )
@@ -254,14 +277,19 @@ def read_header(landed: Landed, layout: Layout) -> list[str]:
 
 def _head_records(landed: Landed, layout: Layout) -> Iterator[list[str]]:
     """The records in the file's first megabyte, the last one (which may be cut) left out unless it is the only one."""
-    text = landed.head.decode(layout.encoding.replace("utf-8", "utf-8-sig"), errors="replace")
-    lines = [line for line in re.split("\r\n|\r|\n", text) if line]
+    lines = _head_lines(landed, layout)
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if layout.quote else csv.QUOTE_NONE
     reader = csv.reader(
         lines[:-1] or lines, delimiter=layout.delimiter, quotechar=layout.quote or None, quoting=quoting
     )
     with contextlib.suppress(csv.Error):
         yield from reader
+
+
+def _head_lines(landed: Landed, layout: Layout) -> list[str]:
+    """The lines of the file's first megabyte that are not blank."""
+    text = landed.head.decode(layout.encoding.replace("utf-8", "utf-8-sig"), errors="replace")
+    return [line for line in re.split("\r\n|\r|\n", text) if line.strip("\x1a")]
 
 
 def _check_width(landed: Landed, layout: Layout, width: int, name: str) -> None:
@@ -294,9 +322,8 @@ def fold(header: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One record as it stands in the file: its number (the header counts as 1), its first line's number, its text."""
+    """One record as it stands in the file: its first line's number, and its text."""
 
-    number: int
     line: int
     text: str
     swallowed: bool = False
@@ -306,20 +333,18 @@ class Record:
 def records(path: Path, layout: Layout, *, width: int = 0, only: Collection[int] | None = None) -> Iterator[Record]:
     """The file's records, a quoted line break inside one; blank lines are passed over, as the reader does.
 
-    ``only`` names the records that are wanted, by number; the others are counted and not made.
+    ``only`` names the records that are wanted, by their first line; the others are not made.
     """
     quoted = bool(layout.quote) and not layout.fixed_width
     with path.open(encoding=layout.encoding.replace("utf-8", "utf-8-sig"), newline=None) as file:
-        number = first = 0
+        first = 0
         parts: list[str] = []
         inside = swallowed = False
         for line_number, line in enumerate(file, start=1):
             line = line.removesuffix("\n")
             if not parts and not (quoted and layout.quote in line):
-                if line:
-                    number += 1
-                    if only is None or number in only:
-                        yield Record(number=number, line=line_number, text=line)
+                if line and (only is None or line_number in only):
+                    yield Record(line=line_number, text=line)
                 continue
             if not parts:
                 first = line_number
@@ -330,12 +355,11 @@ def records(path: Path, layout: Layout, *, width: int = 0, only: Collection[int]
                 inside = _open_after(line, inside, layout)
             if inside and len(parts) < MAX_RECORD_LINES:
                 continue
-            number += 1
-            if only is None or number in only:
-                yield Record(number=number, line=first, text="\n".join(parts), swallowed=swallowed or inside)
+            if only is None or first in only:
+                yield Record(line=first, text="\n".join(parts), swallowed=swallowed or inside)
             parts, inside, swallowed = [], False, False
         if parts:
-            yield Record(number=number + 1, line=first, text="\n".join(parts), swallowed=True)
+            yield Record(line=first, text="\n".join(parts), swallowed=True)
 
 
 def _open_after(line: str, inside: bool, layout: Layout) -> bool:
@@ -356,15 +380,24 @@ def _open_after(line: str, inside: bool, layout: Layout) -> bool:
     return inside
 
 
-def _check_quotes(landed: Landed, layout: Layout, plan: Plan, name: str) -> int:
-    """Refuses a file in which an unclosed quote swallows rows; else says how many records there are at least."""
-    if not landed.quotes or not layout.quote or layout.fixed_width:
-        lines = [line for line in re.split(rb"[\r\n]+", landed.head.rstrip(b"\x1a")) if line.strip(_BOM)]
-        return len(lines)
-    count = 0
-    for record in records(landed.path, layout, width=plan.width):
-        count += 1
+def count_lines(landed: Landed, layout: Layout, width: int, name: str) -> tuple[array[int] | None, int]:
+    """Each record's first line where quotes or blank lines tell them apart, and the number of blank lines.
+
+    Raises:
+        Refused: an unclosed quote swallows rows.
+    """
+    quoted = landed.quotes and layout.quote and not layout.fixed_width
+    if not quoted and not landed.blank_lines:
+        return None, 0
+    lines = array("q")
+    within = 0
+    for record in records(landed.path, layout, width=width):
         if record.swallowed:
             message = f"{name}: a quote opened in line {record.line} is never closed and swallows the rows after it."
             raise Refused(message + " Mend that line in the SIS.", rule_id="file.unclosed_quote")
-    return count
+        within += record.text.count("\n")
+        lines.append(record.line)
+    if not lines:
+        return lines, 0
+    # Blank lines behind the last record close the file; they are nobody's.
+    return lines, lines[-1] - len(lines) - within + record.text.count("\n")

@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, exists, select, text
 from sqlalchemy.schema import CreateTable
 
 from district.codes import CodeSet, read_codes
@@ -64,12 +64,12 @@ def drop_staging(connection: Connection, dataset: Dataset, run_id: int) -> None:
         connection.execute(text(f"DROP TABLE IF EXISTS {STAGING}.{table.name} CASCADE"))
 
 
-def staged_rows(connection: Connection, dataset: Dataset, run_id: int) -> int | None:
-    """How many rows the run has in staging; None where its tables are gone."""
+def is_staged(connection: Connection, dataset: Dataset, run_id: int) -> bool:
+    """Whether the run's rows are in staging: all of them, or after a crash of the server none."""
     table = staging_table(dataset, run_id)
     if connection.execute(text("SELECT to_regclass(:name)"), {"name": f"{STAGING}.{table.name}"}).scalar() is None:
-        return None
-    return connection.execute(select(func.count()).select_from(table)).scalar_one()
+        return False
+    return bool(connection.execute(select(exists(select(table)))).scalar())
 
 
 def _stage_batch(
