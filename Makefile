@@ -15,7 +15,7 @@ DEV_FILES := requirements.txt requirements-celery.txt requirements-dev.txt
 without = $$(sed -nE 's/^([a-z0-9._-]+)(\[[^]]*\])?==.*/--no-emit-package \1/p' $(1))
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --universal
 
-.PHONY: help setup setup-dev demo test lint format lock bench clean-demo clean
+.PHONY: help setup setup-dev demo test lint format docs lock bench clean-demo clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ lint: .venv/.installed-dev  ## ruff and mypy
 format: .venv/.installed-dev  ## let ruff format and fix what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+docs: .venv/.installed  ## rewrite the generated pages of docs/reference
+	@$(BIN)/python -m district.reference
 
 lock: .venv/.uv-$(UV_VERSION)  ## recompile the requirements files from pyproject.toml
 	@$(LOCK) pyproject.toml --group build -o requirements.txt

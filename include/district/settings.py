@@ -96,13 +96,19 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(default=SecretStr(""))
     """SQLAlchemy URL of the district's database (not Airflow's)."""
     drop_folder: Path = PROJECT / ".demo" / "drop"
+    """The folder in which the SIS, the vendors and the state put their files."""
     landed_folder: Path = PROJECT / ".demo" / "landed"
+    """Where an untouched copy of every delivery is kept, readable by this system alone."""
     dags_folder: Path = PROJECT / "dags"
+    """The DAG files; a data set is a file here."""
     expectations_folder: Path = PROJECT / "expectations"
+    """The suites, one JSON file per data set."""
     layouts_folder: Path = PROJECT / "include" / "layouts"
+    """Further layouts, one folder per data set."""
     crosswalks_folder: Path = PROJECT / "include" / "crosswalks"
+    """The code sets as first seeded; the live crosswalk is a table."""
     file: Path = PROJECT / "include" / "settings" / "district.yaml"
-    """The YAML file with the district's facts (``DISTRICT_FILE``)."""
+    """The YAML file with the district's facts."""
     stable_seconds: float = 30.0
     """An arriving file must keep its size this long before it is read."""
     poll_seconds: float = 300.0
@@ -110,12 +116,19 @@ class Settings(BaseSettings):
     deadline: datetime.time = datetime.time(5, 0)
     """Local time by which a night's extract must have arrived."""
     smtp_host: str = "localhost"
+    """The district's mail server."""
     smtp_port: int = 25
+    """Its port."""
     smtp_user: str = ""
+    """Who signs in at the mail server; empty: nobody does."""
     smtp_password: SecretStr = SecretStr("")
+    """The password for it."""
     smtp_starttls: bool = False
+    """Whether the connection is encrypted by STARTTLS before anything is sent."""
     smtp_timeout: float = 20.0
+    """Seconds after which a silent mail server is given up; the mail waits."""
     mail_from: str = "imports@district.invalid"
+    """The sender's address of every mail."""
     ui_url: str = "http://localhost:8080"
     """Where mails point to."""
 
