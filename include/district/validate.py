@@ -70,6 +70,7 @@ def validate_batch(engine: Engine, dataset: Dataset, suite: Suite, parameters: d
         connection.execute(text("SET LOCAL work_mem = '256MB'"))
         for values, failures in failed_rows.items():
             _add_row_findings(connection, dataset, run.id, values, failures, rules)
+        connection.exec_driver_sql(f"ANALYZE {STAGING}.{findings.name}")
         _drop_repeated_findings(connection, findings)
         _blank(connection, dataset, run.id, suite)
         for spec in suite.sql:
