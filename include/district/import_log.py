@@ -61,9 +61,9 @@ def find_run(connection: Connection, dataset: Dataset, run_key: str) -> Row[Any]
 
 
 def update_run(connection: Connection, run_id: int, **values: Any) -> None:
-    """Sets columns of a run; a final state also says when it was reached."""
+    """Sets columns of a run; a final state also says when it was reached, and is told of in the next digest."""
     if values.get("state") in FINAL:
-        values.setdefault("finished_at", func.clock_timestamp())
+        values |= {"finished_at": func.clock_timestamp(), "digest_id": None}
     connection.execute(update(import_run).where(import_run.c.id == run_id).values(**values))
 
 

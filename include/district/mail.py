@@ -35,9 +35,12 @@ def queue_failure(connection: Connection, run_id: int) -> None:
 
 
 def queue_digest(connection: Connection, night: datetime.date) -> int:
-    """Queues one mail over all runs of the night that no digest has told of yet; returns how many runs it tells of."""
+    """Queues one mail over all runs that no digest has told of yet; returns how many it tells of.
+
+    That is the night's, and what else ended since the last digest: a backfill, a late arrival, a run by hand.
+    """
     query = select(import_run).where(
-        import_run.c.night == night, import_run.c.finished_at.is_not(None), import_run.c.digest_id.is_(None)
+        import_run.c.finished_at.is_not(None), import_run.c.digest_id.is_(None), import_run.c.state != "checked"
     )
     runs = list(connection.execute(query.order_by(import_run.c.dataset, import_run.c.id).with_for_update()))
     absent = _absent(connection, night)
