@@ -170,7 +170,9 @@ def _extract(dataset: Dataset, partition: str, run_key: str, file: Path | None, 
         late = (_FUTURE,) if arrival.modified > time.time() + CLOCK_TOLERANCE else ()
         for warning in (*plan.warnings, *late):
             import_log.record_file_issue(connection, dataset, run_id, warning, "extract")
-        import_log.update_run(connection, run_id, state="extracted", read=rows, plan={"width": plan.width, "places": plan.places})
+        import_log.update_run(
+            connection, run_id, state="extracted", read=rows, plan={"width": plan.width, "places": plan.places}
+        )
         return import_log.summary(connection, run_id)
 
 
