@@ -120,9 +120,16 @@ def _queue(
 
 
 def _told(connection: Connection, run: Row[Any]) -> dict[str, Any]:
-    issues = import_log.issues_of(connection, run.id)
-    shown = [{**issue._mapping, "severity_word": _WORDS[issue.severity]} for issue in issues[:ISSUES_SHOWN]]
-    more = max(0, len(issues) - ISSUES_SHOWN)
+    """The run and its issues, one per rule: which code it was stands in the import log, not in a mail."""
+    by_rule: dict[str, dict[str, Any]] = {}
+    for issue in import_log.issues_of(connection, run.id):
+        told = by_rule.setdefault(
+            issue.rule_id, {**issue._mapping, "severity_word": _WORDS[issue.severity], "rows": 0, "causes": 0}
+        )
+        told["rows"] += issue.rows
+        told["causes"] += 1
+    shown = list(by_rule.values())[:ISSUES_SHOWN]
+    more = len(by_rule) - len(shown)
     return {**run._mapping, "good": run.state in _GOOD, "issues": shown, "more": more}
 
 
