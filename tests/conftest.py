@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 from collections.abc import Iterator
 
 import pytest
 
+from databases import TEMPLATE, copied_database
 from district.demo.postgres import Server, ensure_database, throwaway_server
-
-_numbers = itertools.count(1)
-TEMPLATE = "district"
 
 
 @pytest.fixture(scope="session")
@@ -34,10 +30,8 @@ def migrated(postgres_server: Server) -> Server:
 @pytest.fixture
 def database_url(migrated: Server) -> Iterator[str]:
     """A fresh, migrated, empty district database, as its owner sees it; dropped afterwards."""
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    _execute(migrated, f'create database "{name}" template "{TEMPLATE}" owner "{TEMPLATE}"')
-    yield migrated.url(name, role=TEMPLATE)
-    _execute(migrated, f'drop database "{name}" with (force)')
+    with copied_database(migrated, TEMPLATE) as url:
+        yield url
 
 
 @pytest.fixture
@@ -49,15 +43,3 @@ def district_database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Ite
     settings.cache_clear()
     yield database_url
     settings.cache_clear()
-
-
-def _execute(server: Server, statement: str) -> None:
-    import psycopg2
-
-    connection = psycopg2.connect(host=str(server.socket), user="postgres", dbname="postgres")
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-    finally:
-        connection.close()

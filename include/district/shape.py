@@ -97,10 +97,11 @@ def _check_kind(landed: Landed, name: str) -> None:
 def _check_encoding(landed: Landed, layout: Layout, name: str) -> None:
     encoding = layout.encoding.lower().replace("_", "-")
     declared = f"the layout {layout.name} says {layout.encoding}"
-    if landed.head.startswith(_UTF16) and not encoding.startswith("utf-16"):
-        raise Refused(
-            f"{name} is UTF-16 from byte 0 and {declared}; export as {layout.encoding}.", rule_id="file.encoding"
-        )
+    start = landed.head[:512]
+    # Without a mark, half the bytes of plain letters are zero.
+    if (start.startswith(_UTF16) or 3 * start.count(0) > len(start)) and not encoding.startswith("utf-16"):
+        message = f"{name} is UTF-16 from byte 0 and {declared}; export as {layout.encoding}."
+        raise Refused(message, rule_id="file.encoding")
     if landed.head.startswith(_BOM + _BOM):
         raise Refused(f"{name} starts with two byte order marks; export it afresh.", rule_id="file.encoding")
     if encoding in ("utf-8", "utf8", "utf-8-sig") and landed.invalid_utf8_at is not None:
