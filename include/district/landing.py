@@ -227,15 +227,17 @@ class _Census:
         self._sha256.update(block)
         if len(self._head) < BLOCK:
             self._head += block[: BLOCK - len(self._head)]
+        returns = block.count(b"\r")
         self._newlines += block.count(b"\n")
-        self._returns += block.count(b"\r")
-        self._return_newlines += block.count(b"\r\n") + (self._last[-1:] == b"\r" and block[:1] == b"\n")
+        self._returns += returns
+        self._return_newlines += (self._last[-1:] == b"\r" and block[:1] == b"\n") + (returns and block.count(b"\r\n"))
         self._quotes += block.count(b'"')
         self._nuls += block.count(b"\0")
         if not self._blank_lines:
             seam = self._last[-2:] + block[:2] if self._size else b"\n" + block[:1]
-            self._blank_lines = any(pair in part for part in (seam, block) for pair in _BLANK)
-        if self._invalid_at is None:
+            pairs = _BLANK if returns or b"\r" in self._last else _BLANK[:1]
+            self._blank_lines = any(pair in part for part in (seam, block) for pair in pairs)
+        if self._invalid_at is None and not (block.isascii() and not self._utf8.getstate()[0]):
             pending = len(self._utf8.getstate()[0])
             try:
                 self._utf8.decode(block)

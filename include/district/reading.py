@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # Bytes of the file per batch: memory is bounded by this, not by the file. No sane record is longer.
-BATCH_BYTES = 16 << 20
+BATCH_BYTES = 8 << 20
 # So many records of the wrong width at a stretch are another file than the layout's.
 MAX_MALFORMED = 100_000
 _NEVER_IN_TEXT = "\x1f"
@@ -138,7 +138,7 @@ def _open(landed: Landed, layout: Layout, plan: Plan, pending: deque[Malformed])
 
 def _refusal(error: Exception | None, landed: Landed) -> Refused:
     """Arrow's own words may hold a value; only their kind is passed on."""
-    kind = "a line is longer than 16 MB" if "straddling" in str(error) else "its quotes do not tell its lines apart"
+    kind = "a line is longer than 8 MB" if "straddling" in str(error) else "its quotes do not tell its lines apart"
     message = f"The file (sha256 {landed.sha256[:12]}) cannot be read: {kind}. Export it again."
     return Refused(message, rule_id="file.unreadable")
 

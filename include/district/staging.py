@@ -54,6 +54,8 @@ def stage(connection: Connection, landed: Landed, dataset: Dataset, layout: Layo
         rows += _stage_batch(connection, batch, dataset, layout, codes, run_id)
         if batch.malformed:
             rows += _stage_malformed(connection, batch.malformed, dataset, layout, plan, run_id)
+    # A rough idea of the rows is enough to join them well.
+    connection.execute(text("SET LOCAL default_statistics_target = 10"))
     connection.execute(text(f"ANALYZE {STAGING}.{table.name}"))
     return rows
 
