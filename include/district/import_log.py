@@ -77,11 +77,18 @@ def summary(connection: Connection, run_id: int) -> RunSummary:
 
 def last_loaded(connection: Connection, dataset: Dataset, partition: str) -> Row[Any] | None:
     """The newest run whose rows stand in the table: of the data set, or of its partition where it has such."""
-    query = select(import_run, delivery.c.sha256, delivery.c.file_name).join(delivery)
+    sent = (delivery.c.sha256, delivery.c.file_name, delivery.c.modified_at, delivery.c.landed_at)
+    query = select(import_run, *sent).join(delivery)
     query = query.where(import_run.c.dataset == dataset.name, import_run.c.state == "loaded")
     if dataset.partition != "night":
         query = query.where(import_run.c.partition == partition)
     return connection.execute(query.order_by(import_run.c.loaded_at.desc()).limit(1)).first()
+
+
+def was_loaded(connection: Connection, delivery_id: int) -> bool:
+    """Whether a delivery's rows have ever stood in the table."""
+    runs = select(import_run.c.id).where(import_run.c.delivery_id == delivery_id, import_run.c.state == "loaded")
+    return connection.execute(runs.limit(1)).first() is not None
 
 
 def parent_run(connection: Connection, parent: str, partition: str) -> Row[Any] | None:

@@ -6,30 +6,28 @@ import datetime
 import hashlib
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from district import import_log
 from district.codes import crosswalk_version, seed_crosswalk
-from district.database import clean_error, engine, ensure_target, prepare_alone, sync_calendar
+from district.database import engine, ensure_target, prepare_alone, sync_calendar
 from district.dataset import Dataset
 from district.gate import Changes, judge_changes
 from district.landing import Arrival, find_delivery, land, wait_until_stable
 from district.layout import Layout, choose_layout, layouts_of, with_fields
 from district.load import Loader, lock
-from district.run import Blocked, Held, ImportStopped, NotArrived, Refused, RunSummary
+from district.run import Blocked, Held, ImportStopped, Locked, NotArrived, Refused, RunSummary, State
 from district.scope import check_scope
 from district.settings import settings
 from district.shape import FileWarning, Plan, check_shape, count_lines
 from district.staging import drop_staging, is_staged, stage
 from district.suite import read_suite, suite_version
 from district.tables import delivery, import_run
+from district.trouble import recorded
 from district.validate import drop_view, validate_batch
 
 # Seconds by which a sender's clock may run ahead.
@@ -60,15 +58,15 @@ def extract(
         NotArrived, Blocked, Refused, Held: the import does not go on; the run's row says the same.
         ImportStopped: something else failed; the message holds no value.
     """
-    with _recorded(dataset, run_key):
+    with recorded(dataset, run_key):
         return _extract(dataset, partition, run_key, file, layout)
 
 
 def validate(dataset: Dataset, *, run_key: str) -> RunSummary:
     """Gives every staged row its fate. Raises Held or Refused where the batch as a whole must not load."""
-    with _recorded(dataset, run_key):
+    with recorded(dataset, run_key):
         run = _run(dataset, run_key)
-        if run.state in ("extracted", "validated", "started", "held", "failed", "locked"):
+        if _goes_on(run, "extracted", "validated", "held", "failed", "locked"):
             _validate(dataset, run)
         return _summary(run.id)
 
@@ -79,9 +77,9 @@ def load(dataset: Dataset, *, run_key: str, preview: bool = False) -> RunSummary
     Raises:
         Held: it would change too much. Locked: another run is loading.
     """
-    with _recorded(dataset, run_key):
+    with recorded(dataset, run_key):
         run = _run(dataset, run_key)
-        if run.state in ("validated", "locked", "failed"):
+        if _goes_on(run, "validated", "locked", "failed"):
             _restore_staging(dataset, run)
             _load(dataset, run, preview=preview)
         return _summary(run.id)
@@ -159,7 +157,9 @@ def _extract(dataset: Dataset, partition: str, run_key: str, file: Path | None, 
         last = import_log.last_loaded(connection, dataset, partition)
         if last is not None and last.delivery_id == delivery_id and last.versions == versions:
             return _carry_forward(connection, dataset, run_id, last)
-        if not landed.final_newline and import_log.always_ends_with_newline(connection, dataset):
+        if file is None and last is not None:
+            _check_age(connection, arrival, delivery_id, last)
+        if landed.size and not landed.final_newline and import_log.always_ends_with_newline(connection, dataset):
             message = f"{arrival.path.name} ends inside a line, unlike every earlier delivery; transfer it again."
             raise Refused(message, rule_id="file.truncated")
     plan = check_shape(landed, dataset, chosen, arrival)
@@ -187,6 +187,19 @@ def _nothing_new(dataset: Dataset, run_id: int, partition: str) -> RunSummary:
         if last is None:
             raise NotArrived(f"No file for {partition} is in the drop folder yet.")
         return _carry_forward(connection, dataset, run_id, last)
+
+
+def _check_age(connection: Connection, arrival: Arrival, delivery_id: int, last: Row[Any]) -> None:
+    """An old file must not undo a newer one, even where it was touched or sent again."""
+    if delivery_id == last.delivery_id:
+        return
+    name, by_hand = arrival.path.name, "If it is meant, import it by hand with `district import`."
+    # A clock that runs ahead would make every later file look old.
+    if arrival.modified < min(last.modified_at, last.landed_at).timestamp():
+        raise Held(f"{name} is older than {last.file_name}, which is loaded. {by_hand}", rule_id="file.older")
+    if import_log.was_loaded(connection, delivery_id):
+        message = f"{name} is, to the byte, a delivery that a newer one has replaced since. {by_hand}"
+        raise Held(message, rule_id="file.resent")
 
 
 def _check_rows(rows: int, arrival: Arrival) -> None:
@@ -259,9 +272,27 @@ def _judge(dataset: Dataset, run: Row[Any], changes: Changes, last: Row[Any] | N
     judge_changes(dataset, changes, read=run.read, last_read=last.read if last is not None else 0)
 
 
+def _goes_on(run: Row[Any], *states: State) -> bool:
+    """Whether a step has work to do: in one of these states, but not where the rows are loaded already.
+
+    Raises:
+        ImportStopped: an earlier step stopped the run; says again why.
+    """
+    if run.state in ("loaded", "unchanged"):
+        return False
+    if run.state in states and run.plan is not None:
+        return True
+    kinds: dict[str, type[ImportStopped]] = {k.state: k for k in (Refused, Held, Blocked, Locked, NotArrived)}
+    reason = run.reason or f"{run.dataset}: this run is {run.state}, an earlier step has not ended; clear that one."
+    raise kinds.get(run.state, ImportStopped)(reason, rule_id=run.rule_id)
+
+
 def _restore_staging(dataset: Dataset, run: Row[Any]) -> None:
-    """Staging is unlogged: a crash of the server empties it, and then it is made and judged again."""
-    if _restage_if_lost(dataset, run):
+    """Staging is unlogged: a crash of the server empties it, and then it is made and judged again.
+
+    So is a run judged again that failed: nobody knows in which step.
+    """
+    if _restage_if_lost(dataset, run) or run.state == "failed":
         _validate(dataset, run)
 
 
@@ -350,57 +381,6 @@ def _run(dataset: Dataset, run_key: str, connection: Connection | None = None) -
 def _summary(run_id: int) -> RunSummary:
     with engine().connect() as connection:
         return import_log.summary(connection, run_id)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Trouble:
-    state: str
-    reason: str
-    rule_id: str = ""
-
-
-@contextmanager
-def _recorded(dataset: Dataset, run_key: str) -> Iterator[None]:
-    """Writes why a step stopped to the run's row, and lets nothing out that could hold a value of a row."""
-    try:
-        yield
-    except ImportStopped as stopped:
-        _record(dataset, run_key, _Trouble(state=stopped.state, reason=str(stopped), rule_id=stopped.rule_id))
-        raise
-    except Exception as error:  # noqa: BLE001 - any exception may quote a row; only its kind goes on
-        reason = _explain(dataset, error)
-        _record(dataset, run_key, _Trouble(state="failed", reason=reason))
-        raise ImportStopped(reason) from None
-
-
-def _explain(dataset: Dataset, error: Exception) -> str:
-    kind = clean_error(error)
-    if isinstance(error, SQLAlchemyError):
-        return f"{dataset.name}: the database failed with {kind}. Nothing was half loaded; clear the task to try again."
-    where = _place(error)
-    return f"{dataset.name}: {kind} in {where}. Nothing was half loaded; please report this fault."
-
-
-def _place(error: Exception) -> str:
-    """Module and line of the project's own code that failed; a line of code holds no row."""
-    import traceback
-
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/district" in frame.filename]
-    last = frames[-1] if frames else None
-    return f"{Path(last.filename).name}, line {last.lineno}" if last else "a library"
-
-
-def _record(dataset: Dataset, run_key: str, trouble: _Trouble) -> None:
-    try:
-        with engine().begin() as connection:
-            run = import_log.find_run(connection, dataset, run_key)
-            if run is not None and run.state != "loaded":
-                import_log.update_run(
-                    connection, run.id, state=trouble.state, reason=trouble.reason, rule_id=trouble.rule_id
-                )
-    except SQLAlchemyError:
-        # The database is what failed: Airflow's retry, or `finish`, records it once it is back.
-        return
 
 
 def send_digest(night: str) -> int:
