@@ -37,7 +37,7 @@ from district.derived import sent_but_rejected
 from district.gate import Changes
 from district.layout import Layout
 from district.run import Locked
-from district.shape import records
+from district.shape import pick_records
 from district.tables import (
     finding_table,
     quarantined_row,
@@ -229,7 +229,7 @@ class Loader:
             reasons[number].append({"rule_id": rule_id, "column": column})
         if not reasons:
             return
-        for record in records(landed, self._layout, only=reasons.keys()):
+        for record in pick_records(landed, self._layout, reasons.keys()):
             yield {
                 "import_run_id": self._run.id,
                 "dataset": self._dataset.name,

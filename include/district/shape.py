@@ -331,11 +331,27 @@ class Record:
     """A quote in it was opened and, so it seems, never closed: lines in it look like records of their own."""
 
 
-def records(path: Path, layout: Layout, *, width: int = 0, only: Collection[int] | None = None) -> Iterator[Record]:
-    """The file's records, a quoted line break inside one; blank lines are passed over, as the reader does.
+def pick_records(path: Path, layout: Layout, lines: Collection[int]) -> Iterator[Record]:
+    """The records that begin in these lines, in order."""
+    if layout.quote and not layout.fixed_width and _may_hold(path, layout):
+        yield from (record for record in records(path, layout) if record.line in lines)
+        return
+    with path.open(encoding=layout.encoding.replace("utf-8", "utf-8-sig"), newline=None) as file:
+        behind = 0
+        for number in sorted(lines):
+            line = next(itertools.islice(file, number - behind - 1, None), "")
+            behind = number
+            yield Record(line=number, text=line.removesuffix("\n"))
 
-    ``only`` names the records that are wanted, by their first line; the others are not made.
-    """
+
+def _may_hold(path: Path, layout: Layout) -> bool:
+    """Whether there may be a quote in the file: its byte is, which UTF-16 has in other characters too."""
+    with path.open("rb") as file:
+        return any(layout.quote.encode() in block for block in iter(lambda: file.read(1 << 20), b""))
+
+
+def records(path: Path, layout: Layout, *, width: int = 0) -> Iterator[Record]:
+    """The file's records, a quoted line break inside one; blank lines are passed over, as the reader does."""
     quoted = bool(layout.quote) and not layout.fixed_width
     with path.open(encoding=layout.encoding.replace("utf-8", "utf-8-sig"), newline=None) as file:
         first = 0
@@ -344,7 +360,7 @@ def records(path: Path, layout: Layout, *, width: int = 0, only: Collection[int]
         for line_number, line in enumerate(file, start=1):
             line = line.removesuffix("\n")
             if not parts and not (quoted and layout.quote in line):
-                if line and (only is None or line_number in only):
+                if line:
                     yield Record(line=line_number, text=line)
                 continue
             if not parts:
@@ -356,8 +372,7 @@ def records(path: Path, layout: Layout, *, width: int = 0, only: Collection[int]
                 inside = _open_after(line, inside, layout)
             if inside and len(parts) < MAX_RECORD_LINES:
                 continue
-            if only is None or first in only:
-                yield Record(line=first, text="\n".join(parts), swallowed=swallowed or inside)
+            yield Record(line=first, text="\n".join(parts), swallowed=swallowed or inside)
             parts, inside, swallowed = [], False, False
         if parts:
             yield Record(line=first, text="\n".join(parts), swallowed=True)
