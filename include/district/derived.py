@@ -86,11 +86,14 @@ def _orphans(staged: Table, parent: Parent, table: Table | None) -> Select[Any]:
 def sent_but_rejected(dataset: Dataset, staged: Table, findings: Table, target: Table) -> Any:
     """Whether a rejected row may be the target's row: every part of its key that can be read is the same.
 
-    Nobody disappears because a line was bad: such a row of the target is not taken for a vanished one.
+    Nobody disappears because a line was bad: such a row of the target is not taken for a vanished one. A line that
+    tells no more than its scope is nobody's, or one line of commas would keep everybody.
     """
+    telling = [name for name in dataset.key if name not in dataset.scope] or dataset.key
     rejected = select(findings.c.row_no).where(findings.c.fate == "reject")
     return exists().where(
         staged.c.row_no.in_(rejected),
         or_(*[staged.c[name].is_(null()) for name in dataset.key]),
+        or_(*[staged.c[name].is_not(null()) for name in telling]),
         *[or_(staged.c[name].is_(null()), staged.c[name] == target.c[name]) for name in dataset.key],
     )

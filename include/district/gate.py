@@ -9,6 +9,15 @@ from district.run import Held
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """A school's rows of a scope: how many stand, and how many of them a load would withdraw."""
+
+    name: str
+    standing: int
+    withdrawn: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Changes:
     """What a load would do to the rows of its scope."""
 
@@ -18,6 +27,7 @@ class Changes:
     updated: int
     unchanged: int
     withdrawn: int
+    parts: tuple[Part, ...] = ()
 
 
 def judge_rejects(dataset: Dataset, *, read: int, rejected: int, orphans: int, unmapped: int) -> None:
@@ -66,6 +76,14 @@ def judge_changes(dataset: Dataset, changes: Changes, *, read: int, last_read: i
             "the file may be cut short. Nothing was changed; if the rows really are gone, a person must say so."
         )
         raise Held(message, rule_id="gate.withdrawn")
+    for part in changes.parts:
+        # A few children leave a small school in one night; half a floor's worth do not.
+        if part.withdrawn > gate.withdrawn * part.standing and 2 * part.withdrawn >= gate.floor:
+            message = (
+                f"{part.name}: {_share(part.withdrawn, part.standing)} would be withdrawn, more than "
+                f"{gate.withdrawn:.0%}: its rows may be missing from the file. Nothing was changed."
+            )
+            raise Held(message, rule_id="gate.withdrawn")
     if changes.updated > gate.updated * changes.standing:
         message = (
             f"{_share(changes.updated, changes.standing)} would be updated, more than {gate.updated:.0%}: "

@@ -34,7 +34,7 @@ from sqlalchemy.schema import AddConstraint, DropConstraint
 from district.database import create_temporary
 from district.dataset import Dataset
 from district.derived import sent_but_rejected
-from district.gate import Changes
+from district.gate import Changes, Part
 from district.layout import Layout
 from district.run import Locked
 from district.shape import pick_records
@@ -47,6 +47,7 @@ from district.tables import (
 )
 
 QUARANTINE_PAGE = 5_000
+SCHOOL = "school_id"
 
 
 def lock(connection: Connection, dataset: Dataset, partition: str) -> None:
@@ -108,13 +109,33 @@ class Loader:
         withdrawn = create_temporary(connection, "vanished", self._vanished())
         actions = connection.execute(text("SELECT action, count(*) FROM change GROUP BY action")).all()
         counts = {action: int(count) for action, count in actions}
-        standing = select(func.count()).select_from(target).where(target.c.withdrawn_at.is_(null()), self._in_scope())
+        parts = self._parts()
         return Changes(
-            standing=connection.execute(standing).scalar_one(),
+            standing=sum(part.standing for part in parts),
+            parts=parts,
             inserted=counts.get("insert", 0),
             updated=counts.get("update", 0),
             unchanged=counts.get("keep", 0),
             withdrawn=withdrawn,
+        )
+
+    def _parts(self) -> tuple[Part, ...]:
+        """Each school's share of each scope: one that is missing altogether is a small share of the whole."""
+        names = [*self._dataset.scope]
+        if SCHOOL in self._dataset.key and SCHOOL not in names:
+            names.append(SCHOOL)
+        target, gone = self._target, self._vanished_keys()
+        lost = select(*[gone.c[name] for name in names], func.count()).group_by(*[gone.c[name] for name in names])
+        withdrawn = {tuple(row[:-1]): row[-1] for row in self._connection.execute(lost)}
+        columns = [target.c[name] for name in names]
+        standing = select(*columns, func.count()).where(target.c.withdrawn_at.is_(null()), self._in_scope())
+        return tuple(
+            Part(
+                name=", ".join(f"{name} {value}" for name, value in zip(names, row[:-1], strict=True)),
+                standing=row[-1],
+                withdrawn=withdrawn.get(tuple(row[:-1]), 0),
+            )
+            for row in self._connection.execute(standing.group_by(*columns).order_by(*columns))
         )
 
     def apply(self, landed: Path) -> None:
