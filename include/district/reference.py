@@ -127,10 +127,17 @@ def _commands() -> Iterator[dict[str, Any]]:
         yield {
             "name": name,
             "help": command.help,
-            "usage": " ".join(["district", name, *(each.name.upper() for each in arguments)]),
-            "parameters": [(f"`{each.name.upper()}`", "needed", each.help or "") for each in arguments]
+            "usage": " ".join(["district", name, *(_place(each) for each in arguments)]),
+            "parameters": [
+                (f"`{each.name.upper()}`", "needed" if each.required else "", each.help or "") for each in arguments
+            ]
             + [(f"`{each.opts[0]}`", _default(each.default), each.help or "") for each in options],
         }
+
+
+def _place(argument: Any) -> str:
+    name = str(argument.name).upper()
+    return name if argument.required else f"[{name}]"
 
 
 def _default(value: object) -> str:
