@@ -74,11 +74,14 @@ def check(dataset: _DATASET, file: _FILE, layout: _LAYOUT = None, partition: _PA
 
 @app.command()
 @_plain_errors
-def status(nights: Annotated[int, typer.Option(help="How many nights back.", min=1)] = 1) -> None:
-    """Show the newest run of each data set."""
+def status(
+    dataset: Annotated[str, typer.Argument(help="One data set, with all its errors and warnings; else all.")] = "",
+    nights: Annotated[int, typer.Option(help="How many nights back.", min=1)] = 1,
+) -> None:
+    """Show the newest run of each data set, or one data set's with every error and warning."""
     from district.report import print_status
 
-    print_status(nights)
+    print_status(nights, dataset)
 
 
 @app.command()

@@ -14,12 +14,14 @@ from district.landing import Arrival, Landed
 from district.rules import Rule
 from district.run import RunSummary, State
 from district.shape import FileWarning
-from district.tables import delivery, finding_table, import_issue, import_run
+from district.tables import crosswalk, delivery, finding_table, import_issue, import_run
 
-# A code set has no more codes than this, no longer ones, and they repeat; else another column stands in its place.
+# A column of codes has no more of them than this, and they repeat; else another column stands in its place.
 MAX_CODES = 100
-MAX_CODE_LENGTH = 24
 FEW_CODES = 10
+# A code is as short as those of its code sets, or as this; what is longer may be a name that slid into the column.
+CODE_LENGTH = 6
+WORDS = {"critical": "error", "warning": "warning", "info": "note"}
 COUNTS = ("read", "rejected", "superseded", "warnings", "inserted", "updated", "unchanged", "withdrawn")
 FINAL: tuple[State, ...] = (
     "checked",
@@ -184,10 +186,12 @@ def record_findings(connection: Connection, dataset: Dataset, run_id: int, rules
         .subquery()
     )
     found = by_cause.c
-    longest = func.max(func.length(found.cause)).over(partition_by=found.rule_id)
+    known = select(func.max(func.length(crosswalk.c.local_code)))
+    known = known.where(crosswalk.c.code_set.in_([column.code_set for column in dataset.coded]))
+    too_long = func.length(found.cause) > func.greatest(CODE_LENGTH, known.scalar_subquery())
     causes = func.count().over(partition_by=found.rule_id)
     all_rows = func.sum(found.rows).over(partition_by=found.rule_id)
-    no_codes = or_(causes > MAX_CODES, longest > MAX_CODE_LENGTH, and_(causes > FEW_CODES, 2 * causes > all_rows))
+    no_codes = or_(causes > MAX_CODES, too_long, and_(causes > FEW_CODES, 2 * causes > all_rows))
     told = case((and_(found.rule_id.endswith(".code"), no_codes), ""), else_=found.cause)
     named = select(found.rule_id, told.label("cause"), found.rows, found.first).subquery().c
     query = select(named.rule_id, named.cause, func.sum(named.rows), func.min(named.first))
@@ -255,6 +259,39 @@ def issues_of(connection: Connection, run_id: int, limit: int | None = None) -> 
     grade = case((import_issue.c.severity == "critical", 0), (import_issue.c.severity == "warning", 1), else_=2)
     query = select(import_issue).where(import_issue.c.import_run_id == run_id)
     return list(connection.execute(query.order_by(grade, import_issue.c.rows.desc(), import_issue.c.id).limit(limit)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleIssue:
+    """All of a run's issues of one rule, as people are told of them outside the import log: without their causes."""
+
+    word: str
+    rows: int
+    title: str
+    fix: str
+
+    @property
+    def noun(self) -> str:
+        """What is counted."""
+        return "row" if self.rows == 1 else "rows"
+
+
+def rules_of(connection: Connection, run_id: int) -> list[RuleIssue]:
+    """The run's issues, one per rule, those that stop the most rows first.
+
+    Which code it was stands in the import log alone: what was typed into a code's column may be no code.
+    """
+    by_rule: dict[str, RuleIssue] = {}
+    for issue in issues_of(connection, run_id):
+        earlier = by_rule.get(issue.rule_id)
+        by_rule[issue.rule_id] = RuleIssue(
+            word=WORDS[issue.severity],
+            rows=issue.rows + (earlier.rows if earlier else 0),
+            title=issue.title,
+            fix=issue.fix,
+        )
+    order = list(WORDS.values())
+    return sorted(by_rule.values(), key=lambda each: (order.index(each.word), -each.rows))
 
 
 def copy_issues(connection: Connection, from_run: int, to_run: int) -> None:

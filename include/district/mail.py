@@ -18,11 +18,10 @@ from district.settings import settings
 from district.tables import import_run, mail
 
 # Issues that a mail names per data set; the import log has them all.
-ISSUES_SHOWN = 8
+ISSUES_SHOWN = 5
 # Nights without a run after which a data set is no longer missed.
 REMEMBERED_NIGHTS = 14
 _GOOD = ("loaded", "unchanged")
-_WORDS = {"critical": "error", "warning": "warning", "info": "note"}
 
 
 def queue_failure(connection: Connection, run_id: int) -> None:
@@ -104,7 +103,10 @@ def _queue(
     story = {
         "district": config.district.name,
         "night": str(night),
-        "runs": [_told(connection, run) for run in runs],
+        "headline": _headline(runs),
+        "trouble": bool(absent) or any(run.state not in _GOOD for run in runs),
+        # What did not load comes first.
+        "runs": [_told(connection, run) for run in sorted(runs, key=lambda run: run.state in _GOOD)],
         "absent": absent,
         "ui_url": config.ui_url,
     }
@@ -120,17 +122,24 @@ def _queue(
 
 
 def _told(connection: Connection, run: Row[Any]) -> dict[str, Any]:
-    """The run and its issues, one per rule: which code it was stands in the import log, not in a mail."""
-    by_rule: dict[str, dict[str, Any]] = {}
-    for issue in import_log.issues_of(connection, run.id):
-        told = by_rule.setdefault(
-            issue.rule_id, {**issue._mapping, "severity_word": _WORDS[issue.severity], "rows": 0, "causes": 0}
-        )
-        told["rows"] += issue.rows
-        told["causes"] += 1
-    shown = list(by_rule.values())[:ISSUES_SHOWN]
-    more = len(by_rule) - len(shown)
-    return {**run._mapping, "good": run.state in _GOOD, "issues": shown, "more": more}
+    issues = import_log.rules_of(connection, run.id)
+    more = len(issues) - ISSUES_SHOWN
+    return {**run._mapping, "good": run.state in _GOOD, "issues": issues[:ISSUES_SHOWN], "more": max(0, more)}
+
+
+def _headline(runs: list[Row[Any]]) -> str:
+    """The mail in one sentence, for those who read no further."""
+    bad = [run for run in runs if run.state not in _GOOD]
+    if not runs:
+        return "No import ran."
+    if not bad:
+        read, rejected = (sum(run._mapping[name] for run in runs) for name in ("read", "rejected"))
+        loaded = "The import is" if len(runs) == 1 else f"All {len(runs)} imports are"
+        aside = f"; {rejected:,} of {read:,} rows are rejected and kept aside" if rejected else ""
+        return f"{loaded} loaded{aside}."
+    names = ", ".join(f"{run.dataset} is {run.state}" for run in bad)
+    tables = "Its table stays" if len(bad) == 1 else "Their tables stay"
+    return f"{len(bad)} of {len(runs)} did not load: {names}. {tables} as before."
 
 
 @lru_cache(maxsize=4)

@@ -32,6 +32,8 @@ from district.validate import drop_view, validate_batch
 
 # Seconds by which a sender's clock may run ahead.
 CLOCK_TOLERANCE = 3600
+# Issues that a note names.
+NOTED = 5
 
 _STALE = FileWarning(
     rule_id="file.unchanged",
@@ -398,13 +400,10 @@ def note(dataset: Dataset, run_key: str) -> str:
         run = import_log.find_run(connection, dataset, run_key)
         if run is None:
             return "No import run yet."
-        issues = import_log.issues_of(connection, run.id, limit=5)
+        issues = import_log.rules_of(connection, run.id)
     counts = " · ".join(f"{name} {run._mapping[name]:,}" for name in import_log.COUNTS if name != "superseded")
-    lines = [f"**{run.state.upper()}** {run.partition}: {counts.replace('read', 'processed', 1)}"]
-    if run.reason:
-        lines.append(run.reason)
-    words = {"critical": "error", "warning": "warning", "info": "note"}
-    for issue in issues:
-        cause = f" ({issue.cause})" if issue.cause else ""
-        lines.append(f"- {words[issue.severity]}, {issue.rows:,} rows: {issue.title}{cause}. {issue.fix}")
-    return "\n\n".join(lines[:2]) + ("\n\n" + "\n".join(lines[2:]) if lines[2:] else "")
+    parts = [f"**{run.state.upper()}** {run.partition}: {counts.replace('read', 'processed', 1)}", run.reason]
+    lines = [f"- **{each.word}**, {each.rows:,} {each.noun}: {each.title}. {each.fix}" for each in issues[:NOTED]]
+    more = len(issues) - NOTED
+    parts.append("\n".join(lines + [f"- and {more} more: `district status {dataset.name}`"] * (more > 0)))
+    return "\n\n".join(part for part in parts if part)

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table as RichTable
-from sqlalchemy import Row, select
+from sqlalchemy import Row, select, true
 
 from district import import_log
 from district.database import engine
@@ -80,18 +80,23 @@ def _print_issues(console: Console, issues: list[Row[Any]]) -> None:
     console.print(table)
 
 
-def print_status(nights: int, console: Console | None = None) -> None:
-    """The newest run of each data set of the last nights."""
+def print_status(nights: int, dataset: str = "", console: Console | None = None) -> None:
+    """The newest run of each data set of the last nights; of one data set, with all its issues."""
     console = console or Console()
     with engine().connect() as connection:
-        recent = select(import_run.c.night).distinct().order_by(import_run.c.night.desc()).limit(nights)
+        mine = import_run.c.dataset == dataset if dataset else true()
+        recent = select(import_run.c.night).where(mine).distinct().order_by(import_run.c.night.desc()).limit(nights)
         newest = (
             select(import_run)
-            .where(import_run.c.night.in_(recent))
+            .where(mine, import_run.c.night.in_(recent))
             .distinct(import_run.c.night, import_run.c.dataset, import_run.c.partition)
             .order_by(import_run.c.night, import_run.c.dataset, import_run.c.partition, import_run.c.id.desc())
         )
         runs = list(connection.execute(newest))
+        issues = {run.id: import_log.issues_of(connection, run.id) for run in runs if dataset}
+    if not runs and dataset:
+        console.print(f"No import of {dataset} has run yet; `district status` shows what has.")
+        return
     if not runs:
         console.print("No import has run yet. `make demo` shows one; `district import DATASET FILE` imports a file.")
         return
@@ -104,3 +109,6 @@ def print_status(nights: int, console: Console | None = None) -> None:
         console.print(table)
         for run in stopped:
             console.print(f"{run.dataset}: {run.reason}")
+        for run in runs:
+            if dataset and run.night == night:
+                _print_issues(console, issues[run.id])
