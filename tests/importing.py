@@ -168,6 +168,8 @@ class Place:
         except ImportStopped as stopped:
             self.messages.append(str(stopped))
             return Outcome(state=stopped.state, rule_id=stopped.rule_id, message=str(stopped), run_key=run_key)
+        finally:
+            pipeline.close(dataset, run_key=run_key)
         return Outcome(state=summary.state, summary=summary, run_key=run_key)
 
     def night(self, content: bytes, *, age: float = 7200.0, **how: Any) -> Outcome:

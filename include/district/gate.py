@@ -27,6 +27,8 @@ class Changes:
     updated: int
     unchanged: int
     withdrawn: int
+    overwritten: int = 0
+    """Updated rows of which a value changes that was there."""
     parts: tuple[Part, ...] = ()
 
 
@@ -84,9 +86,9 @@ def judge_changes(dataset: Dataset, changes: Changes, *, read: int, last_read: i
                 f"{gate.withdrawn:.0%}: its rows may be missing from the file. Nothing was changed."
             )
             raise Held(message, rule_id="gate.withdrawn")
-    if changes.updated > gate.updated * changes.standing:
+    if changes.overwritten > gate.updated * changes.standing:
         message = (
-            f"{_share(changes.updated, changes.standing)} would be updated, more than {gate.updated:.0%}: "
+            f"{_share(changes.overwritten, changes.standing)} would be updated, more than {gate.updated:.0%}: "
             "a column may have changed its meaning. Nothing was changed."
         )
         raise Held(message, rule_id="gate.updated")

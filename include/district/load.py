@@ -110,14 +110,27 @@ class Loader:
         actions = connection.execute(text("SELECT action, count(*) FROM change GROUP BY action")).all()
         counts = {action: int(count) for action, count in actions}
         parts = self._parts()
+        standing, updated = sum(part.standing for part in parts), counts.get("update", 0)
+        suspicious = updated > self._dataset.gate.updated * standing
         return Changes(
-            standing=sum(part.standing for part in parts),
+            standing=standing,
             parts=parts,
+            overwritten=self._overwritten() if suspicious else updated,
             inserted=counts.get("insert", 0),
-            updated=counts.get("update", 0),
+            updated=updated,
             unchanged=counts.get("keep", 0),
             withdrawn=withdrawn,
         )
+
+    def _overwritten(self) -> int:
+        """Updated rows of which a value changes that was there: a column that is new to the table overwrites none."""
+        good, target = self._good, self._target
+        lost = [
+            and_(target.c[name].is_not(null()), target.c[name].is_distinct_from(good.c[name]))
+            for name in self._dataset.target_columns
+        ]
+        rows = select(func.count()).select_from(good.join(target, self._on_key(good)))
+        return int(self._connection.execute(rows.where(self._changed("update"), or_(*lost))).scalar_one())
 
     def _parts(self) -> tuple[Part, ...]:
         """Each school's share of each scope: one that is missing altogether is a small share of the whole."""

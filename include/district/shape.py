@@ -277,12 +277,12 @@ def read_header(landed: Landed, layout: Layout) -> list[str]:
 
 
 def _head_records(landed: Landed, layout: Layout) -> Iterator[list[str]]:
-    """The records in the file's first megabyte, the last one (which may be cut) left out unless it is the only one."""
+    """The records in the file's first megabyte, without one that is cut there."""
     lines = _head_lines(landed, layout)
+    if landed.size > len(landed.head) and len(lines) > 1:
+        lines.pop()
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if layout.quote else csv.QUOTE_NONE
-    reader = csv.reader(
-        lines[:-1] or lines, delimiter=layout.delimiter, quotechar=layout.quote or None, quoting=quoting
-    )
+    reader = csv.reader(lines, delimiter=layout.delimiter, quotechar=layout.quote or None, quoting=quoting)
     with contextlib.suppress(csv.Error):
         yield from reader
 
