@@ -5,9 +5,9 @@ Every absence, tardy and partial day of the school year, one row per student, sc
 `attendance_*.txt`, tab-delimited. Days in full attendance are not sent. A corrected code replaces the day's row.
 It waits for the same night's enrollment.
 
-**When it fails:** if the run is *blocked*, enrollment did not load; mend that first, this one follows. Otherwise open
-*Import log* -> attendance: an unknown code is mapped once for all its rows, a day without an enrollment is
-a wrong entry or exit date in the SIS. Then clear `extract`.
+**When it fails:** if the run is *blocked*, enrollment did not load; mend that first, this one follows. Otherwise read
+the run's note: an unknown code is mapped once for all its rows, a day without an enrollment is a wrong entry or exit
+date in the SIS. Then clear `extract`.
 """
 
 from district import Column, Dataset, Files, Layout, Parent

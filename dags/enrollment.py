@@ -2,9 +2,9 @@
 ### Enrollment
 
 Which students attend which school, in which grade and since when: the SIS's nightly `enrollment_*.csv`, every row
-of the school year in one file. Attendance, transcripts and state assessments wait for it.
+of the school year in one file. Attendance and transcripts wait for it.
 
-**When it fails:** open *Import log* -> enrollment. It names the rule, how many rows, and what to fix in the SIS; fix
+**When it fails:** read the run's note. It names the rule, how many rows, and what to fix in the SIS; fix
 it there, let the SIS write the file again and clear `extract`. When the run is *held*, compare the counts with the
 SIS first: nothing has changed yet, and yesterday's rows are still in place.
 """

@@ -6,7 +6,7 @@ While results are open in the district calendar, each night looks for the file; 
 Preliminary results are replaced by final ones; a retest is an attempt of its own. Layouts of earlier years are kept in
 `include/layouts/state_assessments/`, each for the administrations it names.
 
-**When it fails:** open *Import log* -> state assessments. Many unknown students mean another district's file, or local
+**When it fails:** read the run's note. Many unknown students mean another district's file, or local
 ids that the state holds in another form; a few are children who have left, or ids to correct in the state's portal.
 When the line length is wrong the state has changed its layout: ask for this year's field list before anything else.
 """

@@ -4,7 +4,7 @@
 Stored marks and credits, one row per student, school, course, term and kind of mark: the SIS's nightly
 `transcripts_*.csv`, separated by carets and written in cp1252. It waits for the same night's enrollment.
 
-**When it fails:** open *Import log* -> transcripts. Credits earned above those attempted, or a mark off the scale, are
+**When it fails:** read the run's note. Credits earned above those attempted, or a mark off the scale, are
 corrected in the stored marks of the SIS by the school's registrar. A mark of a student whom enrollment does not know
 waits in quarantine until the enrollment arrives. Then clear `extract`.
 """

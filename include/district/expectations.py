@@ -69,9 +69,9 @@ def judge_batch(suite: Suite, parameters: dict[str, Any], *, url: str, schema: s
         return []
     context = _context()
     source = context.data_sources.add_sql("district", connection_string=url)
-    asset = source.add_table_asset("batch", table_name=view, schema_name=schema)
+    asset = source.add_query_asset("batch", query=f"SELECT * FROM {schema}.{view}")
     expectations = _build(context, f"{suite.name}.batch", suite.batch, suite)
-    definition = _define(asset.add_batch_definition_whole_table("whole"), expectations)
+    definition = _define(asset.add_batch_definition("whole"), expectations)
     result = _run(definition, parameters, _COUNTS_ONLY, {}, len(suite.batch))
     return [_rule_id(outcome) for outcome in result.results if not outcome.success]
 

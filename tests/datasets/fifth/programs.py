@@ -4,7 +4,7 @@
 Which students take part in which program, and since when: the SIS's nightly `programs_*.csv`.
 It waits for the same night's enrollment.
 
-**When it fails:** open *Import log* -> programs; it names the rule and what to fix in the SIS. Then clear `extract`.
+**When it fails:** read the run's note; it names the rule and what to fix in the SIS. Then clear `extract`.
 """
 
 from district import Column, Dataset, Files, Parent
