@@ -59,7 +59,9 @@ def validate_batch(engine: Engine, dataset: Dataset, suite: Suite, parameters: d
     findings = finding_table(dataset, run.id)
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL work_mem = '256MB'"))
-        connection.execute(delete(findings).where(findings.c.stage != "extract"))
+        # What was blanked is gone from the rows: no second look finds it.
+        blanked = [rule.rule_id for rule in suite.rules.values() if rule.on_fail == "blank"]
+        connection.execute(delete(findings).where(findings.c.stage != "extract", findings.c.rule_id.not_in(blanked)))
         forget_issues(connection, run.id, "validate")
         judge_derived(connection, dataset, _parent_tables(connection, dataset), run.id)
         _create_view(connection, dataset, run.id)
@@ -236,8 +238,8 @@ def _add_sql_findings(connection: Connection, dataset: Dataset, run_id: int, spe
 
 
 def _quoted(query: str) -> str:
-    """A colon in a rule's SQL is SQL's own, not a parameter of ours."""
-    return query.rstrip("; \n").replace(":", "\\:")
+    """A colon in a rule's SQL is SQL's own, not a parameter of ours; a comment may end it."""
+    return query.rstrip("; \n").replace(":", "\\:") + "\n"
 
 
 def _drop_repeated_findings(connection: Connection, findings: Table) -> None:

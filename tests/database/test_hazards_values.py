@@ -86,7 +86,7 @@ CASES = [
     keeps("62-emoji", "last_name", "Quexaro \U0001f98a", "Quexaro \U0001f98a"),
     keeps("62-right-to-left", "last_name", "\u05db\u05d4\u05df", "\u05db\u05d4\u05df"),
     keeps("62-decomposed", "last_name", "Quexaro Mun\u0303oz", "Quexaro Mu\u00f1oz"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
