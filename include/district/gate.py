@@ -96,7 +96,7 @@ def judge_changes(dataset: Dataset, changes: Changes, *, read: int, last_read: i
 
 def _all_rejected(read: int, orphans: int, unmapped: int) -> str:
     cause = "have no parent row" if orphans == read else "hold an unknown code" if unmapped == read else "were rejected"
-    return f"All {read:,} rows {cause}; nothing was changed. Mend the first error, then clear `extract`."
+    return f"All {read:,} rows {cause}; nothing was changed. Mend the first error, then run it again."
 
 
 def _share(part: int, whole: int) -> str:
