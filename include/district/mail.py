@@ -22,6 +22,7 @@ ISSUES_SHOWN = 5
 # Nights without a run after which a data set is no longer missed.
 REMEMBERED_NIGHTS = 14
 _GOOD = ("loaded", "unchanged")
+_REFUSED = (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused, smtplib.SMTPDataError, ValueError)
 
 
 def queue_failure(connection: Connection, run_id: int) -> None:
@@ -65,17 +66,24 @@ def send_waiting() -> int:
         ImportStopped: the mail server does not take mail now. What is committed stays, the mail waits.
     """
     sent = 0
+    refused: list[int] = []
     while True:
         with engine().begin() as connection:
             # Locked while it is sent, so that two tasks never send the same mail.
-            query = select(mail).where(mail.c.sent_at.is_(None)).order_by(mail.c.id).limit(1)
+            query = select(mail).where(mail.c.sent_at.is_(None), mail.c.id.not_in(refused)).order_by(mail.c.id).limit(1)
             waiting = connection.execute(query.with_for_update(skip_locked=True)).first()
             if waiting is None:
-                return sent
-            _send(waiting)
+                break
+            if not _send(waiting):
+                refused.append(waiting.id)
+                continue
             values = {"sent_at": func.clock_timestamp()}
             connection.execute(update(mail).where(mail.c.id == waiting.id).values(**values))
             sent += 1
+    if refused:
+        message = f"The mail server refused {len(refused)} of {sent + len(refused)} mails; they wait. "
+        raise ImportStopped(message + "Look at the addresses in the district's settings and at DISTRICT_MAIL_FROM.")
+    return sent
 
 
 def _absent(connection: Connection, night: datetime.date) -> list[str]:
@@ -150,25 +158,34 @@ def _template(name: str) -> Any:
     return environment.get_template(name)
 
 
-def _send(waiting: Row[Any]) -> None:
-    config = settings()
+def _message(waiting: Row[Any], sender: str) -> EmailMessage:
     message = EmailMessage()
     message["Subject"] = waiting.subject
-    message["From"] = config.mail_from
+    message["From"] = sender
     message["To"] = ", ".join(waiting.recipients)
     # The same for every try, so that a mail sent twice by a killed task is recognised as one.
     message["Message-ID"] = f"<{waiting.key.replace('/', '.')}.{waiting.id}@district-imports>"
     message.set_content(waiting.body_text)
     message.add_alternative(waiting.body_html, subtype="html")
+    return message
+
+
+def _send(waiting: Row[Any]) -> bool:
+    """Whether the server took the mail; one that it refuses must not keep the others waiting behind it."""
+    config = settings()
     try:
+        message = _message(waiting, config.mail_from)
         with smtplib.SMTP(config.smtp_host, config.smtp_port, timeout=config.smtp_timeout) as server:
             if config.smtp_starttls:
                 server.starttls()
             if config.smtp_user:
                 server.login(config.smtp_user, config.smtp_password.get_secret_value())
             server.send_message(message)
+    except _REFUSED:
+        return False
     except (OSError, smtplib.SMTPException) as error:
         where = f"{config.smtp_host}:{config.smtp_port}"
         raise ImportStopped(
             f"Mail could not be sent through {where} ({type(error).__name__}). The load stands; the mail waits."
         ) from None
+    return True

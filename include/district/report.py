@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as RichTable
 from sqlalchemy import Row, select, true
 
@@ -72,10 +73,11 @@ def _print_issues(console: Console, issues: list[Row[Any]]) -> None:
         table.add_column(name, justify="right" if justify == "right" else "left")
     for issue in issues:
         word, style = SEVERITIES[issue.severity]
-        cause = f": {issue.cause}" if issue.cause else ""
+        # A code or a header may hold what a terminal would take for markup.
+        what = escape(f"{issue.title}: {issue.cause}" if issue.cause else issue.title)
         first = str(issue.first_line or "")
         table.add_row(
-            f"[{style}]{word}[/]", f"{issue.rows:,}", f"{issue.title}{cause}\n[dim]{issue.rule_id}[/]", first, issue.fix
+            f"[{style}]{word}[/]", f"{issue.rows:,}", f"{what}\n[dim]{issue.rule_id}[/]", first, escape(issue.fix)
         )
     console.print(table)
 
@@ -108,7 +110,7 @@ def print_status(nights: int, dataset: str = "", console: Console | None = None)
                 add_run(table, run)
         console.print(table)
         for run in stopped:
-            console.print(f"{run.dataset}: {run.reason}")
+            console.print(escape(f"{run.dataset}: {run.reason}"))
         for run in runs:
             if dataset and run.night == night:
                 _print_issues(console, issues[run.id])

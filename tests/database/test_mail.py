@@ -1,0 +1,167 @@
+"""Mail through a real SMTP conversation: sent once, late rather than never, and without a value of any row."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import smtplib
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from district import pipeline
+from district.demo.mail_catcher import MailFolder
+from district.run import ImportStopped
+from district.settings import settings
+from importing import CHILDREN, NIGHT, Outcome, Place, canaries_of, children, csv_bytes
+
+
+class Listening(Controller):
+    """A server on a port of the system's choice."""
+
+    def _trigger_server(self) -> None:
+        self.port = self.server.sockets[0].getsockname()[1]
+        super()._trigger_server()
+
+
+@contextmanager
+def mail_server(folder: Path, handler: Any = None) -> Iterator[Path]:
+    """A server that the settings point to; the folder that its mails come to."""
+    controller = Listening(handler or MailFolder(folder), hostname="127.0.0.1", port=0)
+    controller.start()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DISTRICT_SMTP_HOST", "127.0.0.1")
+            patch.setenv("DISTRICT_SMTP_PORT", str(controller.port))
+            settings.cache_clear()
+            yield folder
+    finally:
+        settings.cache_clear()
+        controller.stop()
+
+
+def mails(folder: Path) -> list[EmailMessage]:
+    found = [email.message_from_bytes(path.read_bytes(), policy=email.policy.default) for path in folder.glob("*.eml")]
+    return sorted((mail for mail in found if isinstance(mail, EmailMessage)), key=lambda mail: str(mail["Message-ID"]))
+
+
+def finish(outcome: Outcome) -> None:
+    pipeline.finish(CHILDREN, partition=NIGHT, run_key=outcome.run_key)
+
+
+def whole(mail: EmailMessage) -> str:
+    parts = [mail.get_body(("plain",)), mail.get_body(("html",))]
+    return str(mail["Subject"]) + "".join(part.get_content() for part in parts if part)
+
+
+def test_a_failure_is_told_at_once_and_once(loaded: Place, tmp_path: Path) -> None:
+    with mail_server(tmp_path / "mail") as folder:
+        held = loaded.night(csv_bytes(children(20)))
+        finish(held)
+        finish(held)
+        (mail,) = mails(folder)
+    assert mail["Subject"] == f"children of {NIGHT}: held"
+    assert mail["To"] == "data@district.invalid"
+    assert held.message in mail.get_body(("plain",)).get_content().replace("\n", " ")  # type: ignore[union-attr]
+
+
+def test_a_good_run_sends_nothing_before_the_digest(loaded: Place, tmp_path: Path) -> None:
+    with mail_server(tmp_path / "mail") as folder:
+        finish(loaded.night(csv_bytes(children(41))))
+        assert mails(folder) == []
+
+
+def test_one_digest_a_night_and_an_addition_for_what_comes_later(loaded: Place, tmp_path: Path) -> None:
+    with mail_server(tmp_path / "mail") as folder:
+        pipeline.send_digest("2026-11-18")
+        loaded.night(csv_bytes(children(41)))
+        assert pipeline.send_digest(NIGHT) == 1
+        assert pipeline.send_digest(NIGHT) == 0
+        loaded.night(csv_bytes(children(42)), age=60)
+        assert pipeline.send_digest(NIGHT) == 1
+        subjects = [mail["Subject"] for mail in mails(folder)]
+    assert [subject for subject in subjects if NIGHT in subject] == [
+        f"Imports of {NIGHT}: 1 loaded",
+        f"Imports of {NIGHT}: 1 loaded (addition)",
+    ]
+
+
+def test_two_digests_at_once_send_one_mail(loaded: Place, tmp_path: Path) -> None:
+    with mail_server(tmp_path / "mail") as folder, ThreadPoolExecutor(4) as pool:
+        sent = list(pool.map(pipeline.send_digest, [NIGHT] * 4))
+        assert sum(sent) == 1
+        assert len(mails(folder)) == 1
+
+
+def test_85_while_the_mail_server_is_down_the_load_stays_and_the_mail_waits(loaded: Place, tmp_path: Path) -> None:
+    outcome = loaded.night(csv_bytes(children(41)))
+    with pytest.raises(ImportStopped, match=r"could not be sent through .*ConnectionRefusedError.*the mail waits"):
+        pipeline.send_digest(NIGHT)
+    assert outcome.state == "loaded"
+    assert len(loaded.standing()) == 41
+    with mail_server(tmp_path / "mail") as folder:
+        assert pipeline.send_digest(NIGHT) == 1
+        assert pipeline.send_digest(NIGHT) == 0
+        assert len(mails(folder)) == 1
+
+
+def test_86_a_mail_server_that_hangs_is_given_up(loaded: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISTRICT_SMTP_HOST", "127.0.0.1")
+        patch.setenv("DISTRICT_SMTP_PORT", str(silent.getsockname()[1]))
+        patch.setenv("DISTRICT_SMTP_TIMEOUT", "0.5")
+        settings.cache_clear()
+        began = time.monotonic()
+        with pytest.raises(ImportStopped, match=r"TimeoutError|SMTPServerDisconnected"):
+            pipeline.send_digest(NIGHT)
+        assert time.monotonic() - began < 10
+    settings.cache_clear()
+    assert loaded.rows("select count(*) as waiting from import_log.mail where sent_at is null") == [{"waiting": 1}]
+
+
+class Choosy(MailFolder):
+    """Takes no mail whose subject says held."""
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        if b": held" in envelope.content:
+            return "554 no such mail here"
+        return await super().handle_DATA(server, session, envelope)
+
+
+def test_a_mail_that_is_refused_keeps_no_other_waiting(loaded: Place, tmp_path: Path) -> None:
+    with mail_server(tmp_path / "mail", Choosy(tmp_path / "mail")) as folder:
+        with pytest.raises(ImportStopped, match="refused 1 of 1 mails"):
+            finish(loaded.night(csv_bytes(children(20))))
+        with pytest.raises(ImportStopped, match="refused 1 of 2 mails"):
+            pipeline.send_digest(NIGHT)
+        assert [mail["Subject"] for mail in mails(folder)] == [f"Imports of {NIGHT}: 1 of 2 did not load"]
+
+
+def test_no_mail_holds_a_value(loaded: Place, tmp_path: Path) -> None:
+    rows = [row | {"grade_level_code": row["last_name"], "last_name": "<b>K</b>"} for row in children(41)]
+    with mail_server(tmp_path / "mail") as folder:
+        finish(loaded.night(csv_bytes(rows)))
+        bad = [row | ({"birth_date": "Quexarodate"} if n < 3 else {}) for n, row in enumerate(children(41))]
+        finish(loaded.night(csv_bytes(bad), age=60))
+        pipeline.send_digest(NIGHT)
+        told = "".join(map(whole, mails(folder)))
+    assert "birth_date is not a date" in told
+    assert [value for value in canaries_of(children(41)) | {"Quexaro"} if value in told] == []
+
+
+def test_the_mail_s_own_server_speaks_smtp(tmp_path: Path) -> None:
+    """What the other tests stand on: a mail that is sent is kept, readable by its owner only."""
+    with mail_server(tmp_path / "mail") as folder:
+        message = EmailMessage()
+        message["Subject"], message["From"], message["To"] = "A", "a@district.invalid", "b@district.invalid"
+        with smtplib.SMTP("127.0.0.1", settings().smtp_port, timeout=5) as server:
+            server.send_message(message)
+        assert [path.stat().st_mode & 0o777 for path in folder.iterdir()] == [0o600]
