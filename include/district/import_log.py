@@ -41,9 +41,8 @@ def open_run(connection: Connection, dataset: Dataset, *, partition: str, run_ke
     latest = find_run(connection, dataset, run_key)
     if latest is not None and latest.state not in ("loaded", "unchanged"):
         connection.execute(delete(import_issue).where(import_issue.c.import_run_id == latest.id))
-        update_run(
-            connection, latest.id, state="started", reason="", rule_id="", finished_at=None, **dict.fromkeys(COUNTS, 0)
-        )
+        fresh = {"state": "started", "reason": "", "rule_id": "", "plan": None, "finished_at": None}
+        update_run(connection, latest.id, started_at=func.clock_timestamp(), **fresh, **dict.fromkeys(COUNTS, 0))
         return int(latest.id)
     values = {
         "dataset": dataset.name,

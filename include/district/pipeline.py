@@ -253,9 +253,12 @@ def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
         lock(connection, dataset, run.partition)
         if _run(dataset, run.run_key, connection).state == "loaded":
             return
+        last = import_log.last_loaded(connection, dataset, run.partition)
+        if last is not None and last.loaded_at > run.started_at and not preview:
+            _give_way(connection, dataset, run, last)
+            return
         loader = Loader(connection, dataset, _layout(run), run)
         changes = loader.changes()
-        last = import_log.last_loaded(connection, dataset, run.partition)
         if not preview:
             _judge(dataset, run, changes, last)
             loader.apply(landed)
@@ -268,6 +271,20 @@ def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
         with engine().begin() as connection:
             import_log.update_run(connection, run.id, **counts)
         _judge(dataset, run, changes, last)
+
+
+def _give_way(connection: Connection, dataset: Dataset, run: Row[Any], last: Row[Any]) -> None:
+    """Another run has loaded since this one began: what this one found out by then no longer holds.
+
+    Raises:
+        Held: the other run loaded another file, or judged this one by other rules.
+    """
+    if (last.delivery_id, last.versions) != (run.delivery_id, run.versions):
+        message = f"Another run has loaded {last.file_name} since this one began; clear `extract` to look again."
+        raise Held(message, rule_id="run.overtaken")
+    for step in ("extract", "validate"):
+        import_log.forget_issues(connection, run.id, step)
+    _carry_forward(connection, dataset, run.id, last)
 
 
 def _judge(dataset: Dataset, run: Row[Any], changes: Changes, last: Row[Any] | None) -> None:
