@@ -8,7 +8,8 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from district import pipeline
 from district.dataset import Column, Dataset, Files
 from district.layout import Layout
 from district.run import ImportStopped, RunSummary
-from district.settings import Settings
+from district.settings import Settings, settings
 
 NIGHT = "2026-11-19"
 HEADER = ("student_id", "school_id", "school_year", "last_name", "birth_date", "grade_level_code", "fte")
@@ -115,8 +116,10 @@ class Place:
     keys: list[tuple[Dataset, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if (self.folder / "district.yaml").exists():
+            return  # another database of the same folder
         for name in ("drop", "landed", "dags", "expectations", "layouts", "crosswalks"):
-            (self.folder / name).mkdir()
+            (self.folder / name).mkdir(exist_ok=True)
         (self.folder / "district.yaml").write_text(_DISTRICT, encoding="utf-8")
         (self.folder / "crosswalks" / "grade.csv").write_text(_CODES, encoding="utf-8")
         self.write_suite([FTE_RULE])
@@ -241,6 +244,20 @@ class Place:
         """Planted values that stand where none may."""
         said = self.said()
         return sorted({value for value in canaries if value in said})
+
+
+@contextmanager
+def working_in(place: Place) -> Iterator[Place]:
+    """The settings of this process are the place's."""
+    before = dict(os.environ)
+    os.environ.update(place.environment)
+    settings.cache_clear()
+    try:
+        yield place
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        settings.cache_clear()
 
 
 def canaries_of(rows: Iterable[Mapping[str, str]]) -> set[str]:

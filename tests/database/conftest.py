@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from databases import TEMPLATE, copied_database, copy_database
 from district.demo.postgres import Server
-from importing import Place, children, csv_bytes
+from importing import Place, children, csv_bytes, working_in
 
 FIRST_NIGHT = "first_night"
-
-
-@contextmanager
-def working_in(place: Place) -> Iterator[Place]:
-    """The settings of this process are the place's."""
-    from district.settings import settings
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in place.environment.items():
-            patch.setenv(name, value)
-        settings.cache_clear()
-        yield place
-    settings.cache_clear()
 
 
 @pytest.fixture

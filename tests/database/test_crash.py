@@ -1,0 +1,363 @@
+"""Kills, crashes of the server, and two at once: always the old rows or the new ones, and each night told once."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import re
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from databases import TEMPLATE, copied_database, copy_database
+from district import pipeline
+from district.database import migrate
+from district.demo.postgres import Server, ensure_database, remove_server, start_server
+from district.run import ImportStopped, Locked
+from district.settings import settings
+from importing import CHILDREN, FTE_RULE, NIGHT, Place, child, children, csv_bytes, with_gate, working_in
+
+KILLS = 18
+"""Points of a whole night, and as many of its load alone."""
+STOPS = 6
+RUN = "night-two"
+OPEN = with_gate(CHILDREN, floor=1_000_000)
+OLD = children(1_500)
+# Changed, doubled, bad, new and vanished rows: everything that a load can do.
+NEW = [
+    *(row | {"birth_date": "2014-01-01"} for row in OLD[:500]),
+    *(row | ({"fte": "2"} if n < 20 else {}) for n, row in enumerate(OLD[500:1400])),
+    *(child(n) for n in range(5_000, 5_300)),
+    *OLD[1000:1010],
+]
+# Great Expectations judges it, so that a kill may fall into that too.
+FTE_COLUMN_RULE: dict[str, Any] = {
+    "type": "expect_column_values_to_be_between",
+    "kwargs": {"column": "fte", "max_value": 1},
+    "meta": FTE_RULE["meta"] | {"rule_id": "children.fte_too_much"},
+}
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Night:
+    """A place after its first night with the second one's file before it, and what the table holds then and after."""
+
+    place: Place
+    server: Server
+    old: list[Row]
+    new: list[Row]
+
+    @contextmanager
+    def again(self, original: str = "old") -> Iterator[Place]:
+        """The same night once more, in a database of its own."""
+        with (
+            copied_database(self.server, original) as url,
+            working_in(dataclasses.replace(self.place, url=url)) as place,
+        ):
+            yield place
+
+
+def prepare(server: Server, folder: Path) -> Night:
+    """The first night, a copy of it after the second one was extracted and validated, and one after its load."""
+    copy_database(server, TEMPLATE, "old")
+    place = Place(folder=folder, url=server.url("old", role=TEMPLATE), server_log=server.running.log)
+    place.write_suite([FTE_RULE, FTE_COLUMN_RULE])
+    with working_in(place):
+        assert place.night(csv_bytes(OLD), age=90_000, dataset=OPEN, night="2026-11-18").state == "loaded"
+        old = standing(place)
+        digest("2026-11-18")
+    place.drop(csv_bytes(NEW))
+    copy_database(server, "old", "validated")
+    with working_in(dataclasses.replace(place, url=server.url("validated", role=TEMPLATE))):
+        pipeline.extract(OPEN, partition=NIGHT, run_key=RUN)
+        pipeline.validate(OPEN, run_key=RUN)
+    night = Night(place=place, server=server, old=old, new=[])
+    with night.again("validated") as after:
+        assert pipeline.load(OPEN, run_key=RUN).state == "loaded"
+        return dataclasses.replace(night, new=standing(after))
+
+
+def whole_night(run_key: str) -> str:
+    """The steps as a night's tasks, and their retries, call them; the state that the run came to."""
+    try:
+        pipeline.extract(OPEN, partition=NIGHT, run_key=run_key)
+        pipeline.validate(OPEN, run_key=run_key)
+        return pipeline.load(OPEN, run_key=run_key).state
+    except ImportStopped as stopped:
+        return stopped.state
+
+
+def load_alone(run_key: str) -> str:
+    try:
+        return pipeline.load(OPEN, run_key=run_key).state
+    except ImportStopped as stopped:
+        return stopped.state
+
+
+def in_process(work: Callable[[str], str], environment: dict[str, str], run_key: str, states: Any = None) -> None:
+    """What a forked process does: the work, and, where somebody wants to know, what came of it."""
+    os.environ.update(environment)
+    settings.cache_clear()
+    state = work(run_key)
+    if states is not None:
+        states.put(state)
+
+
+def linger(run_key: str) -> str:
+    """Killed after the commit and before anybody was told of it."""
+    whole_night(run_key)
+    signal.pause()
+    return ""
+
+
+def keep_the_lock(run_key: str) -> str:
+    from district.database import engine
+    from district.load import lock
+
+    with engine().begin() as connection:
+        lock(connection, OPEN, NIGHT)
+        signal.pause()
+    return run_key
+
+
+def standing(place: Place) -> list[Row]:
+    names = ", ".join(OPEN.target_columns)
+    rows = place.rows(f"select {names}, withdrawn_at is null as stands from district.children order by student_id")
+    return [tuple(row.values()) for row in rows]
+
+
+def count(place: Place, what: str) -> int:
+    return int(place.rows(f"select count(*) as n from {what}")[0]["n"])
+
+
+def digest(night: str = NIGHT) -> None:
+    with suppress(ImportStopped):  # no mail server is there; what waits in the outbox is what counts
+        pipeline.send_digest(night)
+
+
+def check_told_once(place: Place, new: list[Row]) -> None:
+    """After a retry: the new rows, one load of them, its traces once, and one mail."""
+    assert standing(place) == new
+    assert count(place, f"import_log.import_run where state = 'loaded' and night = '{NIGHT}'") == 1
+    assert count(place, "import_log.quarantined_row where state = 'open'") == 20
+    assert count(place, "import_log.row_history") == 500 + 100
+    digest()
+    digest()
+    assert count(place, f"import_log.mail where key like 'digest/{NIGHT}/%'") == 1
+
+
+@pytest.fixture(scope="module")
+def forks() -> ForkServerContext:
+    """Processes that start in the time of a fork, with everything imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["district.pipeline", "great_expectations", "pandas", "pyarrow.csv", "test_crash"])
+    return context
+
+
+@pytest.fixture(scope="module")
+def night(migrated: Server, tmp_path_factory: pytest.TempPathFactory) -> Night:
+    return prepare(migrated, tmp_path_factory.mktemp("crash"))
+
+
+def start(forks: ForkServerContext, work: Callable[[str], str], place: Place, run_key: str = RUN) -> BaseProcess:
+    process = forks.Process(target=in_process, args=(work, place.environment, run_key))
+    process.start()
+    return process
+
+
+def kill(process: BaseProcess) -> bool:
+    """Whether the process was still at work."""
+    assert process.pid is not None
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    return process.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(("work", "original"), [(whole_night, "old"), (load_alone, "validated")])
+def test_75_a_kill_at_any_point_leaves_the_old_rows_or_the_new(
+    forks: ForkServerContext, night: Night, work: Callable[[str], str], original: str
+) -> None:
+    seconds = 0.0
+    for _ in range(2):  # the second is measured: the first starts the server of forks too
+        with night.again(original) as place:
+            began = time.monotonic()
+            process = start(forks, work, place)
+            process.join()
+            seconds = time.monotonic() - began
+            assert standing(place) == night.new
+    killed = 0
+    for point in range(KILLS):
+        with night.again(original) as place:
+            process = start(forks, work, place)
+            process.join(seconds * (point + 0.5) / KILLS)
+            killed += kill(process)
+            assert standing(place) in (night.old, night.new), point
+            assert work(RUN) in ("loaded", "unchanged"), point
+            check_told_once(place, night.new)
+    assert killed >= KILLS // 2
+
+
+def test_76_a_kill_after_the_commit_and_a_retry_that_has_nothing_to_do(forks: ForkServerContext, night: Night) -> None:
+    with night.again() as place:
+        process = start(forks, linger, place)
+        wait_until(lambda: count(place, f"import_log.import_run where state = 'loaded' and run_key = '{RUN}'") == 1)
+        assert kill(process)
+        before = place.table_hash()
+        assert load_alone(RUN) == "loaded"
+        assert place.table_hash() == before
+        check_told_once(place, night.new)
+
+
+def wait_until(happened: Callable[[], bool], seconds: float = 60.0) -> float:
+    """Seconds until it had."""
+    began = time.monotonic()
+    while not happened():
+        assert time.monotonic() - began < seconds
+        time.sleep(0.01)
+    return time.monotonic() - began
+
+
+def test_84_a_lock_names_its_holder_and_is_free_once_that_is_killed(forks: ForkServerContext, night: Night) -> None:
+    with night.again("validated") as place:
+        process = start(forks, keep_the_lock, place)
+        wait_until(lambda: count(place, "pg_locks where locktype = 'advisory'") == 1)
+        (holder,) = place.rows("select pid from pg_locks where locktype = 'advisory'")
+        with pytest.raises(Locked) as locked:
+            pipeline.load(OPEN, run_key=RUN)
+        assert re.search(rf"locked by database session {holder['pid']}, connected since \d{{4}}-", str(locked.value))
+        assert place.rows("select state from import_log.import_run where run_key = :key", key=RUN) == [
+            {"state": "locked"}
+        ]
+        assert kill(process)
+        assert wait_until(lambda: load_alone(RUN) == "loaded") < 5
+        check_told_once(place, night.new)
+
+
+def test_81_of_two_runs_at_once_exactly_one_loads(forks: ForkServerContext, night: Night) -> None:
+    for _ in range(5):
+        with night.again() as place:
+            states = forks.SimpleQueue()
+            pair = [
+                forks.Process(target=in_process, args=(whole_night, place.environment, f"twin-{n}", states))
+                for n in range(2)
+            ]
+            for process in pair:
+                process.start()
+            for process in pair:
+                process.join()
+            came_to = sorted(states.get() for _ in pair)
+            assert came_to in (["loaded", "locked"], ["loaded", "unchanged"])
+            assert standing(place) == night.new
+            assert count(place, f"import_log.import_run where state = 'loaded' and night = '{NIGHT}'") == 1
+
+
+def test_81_a_run_that_was_overtaken_by_another_file_is_held(night: Night) -> None:
+    with night.again("validated") as place:
+        other = place.folder / "other.csv"
+        other.write_bytes(csv_bytes(OLD[:1499]))
+        assert place.run(OPEN, file=other).state == "loaded"
+        before = place.table_hash()
+        with pytest.raises(ImportStopped, match=r"Another run has loaded other\.csv since this one began"):
+            pipeline.load(OPEN, run_key=RUN)
+        assert place.table_hash() == before
+
+
+def test_many_threads_land_one_file_once(night: Night) -> None:
+    with night.again() as place, ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(whole_night, [f"thread-{n}" for n in range(4)])) <= {"loaded", "locked", "unchanged"}
+        assert count(place, "import_log.delivery") == 2
+        assert standing(place) == night.new
+
+
+@dataclass
+class Crashing:
+    """A server that keeps its promises to the disk, and that can be stopped as by a power cut."""
+
+    server: Server
+    folder: Path
+
+    def crash(self) -> None:
+        self.server.running.popen.send_signal(signal.SIGQUIT)
+        self.server.running.popen.wait()
+
+    def start(self) -> None:
+        self.server = start_server(self.folder)
+
+
+@pytest.fixture(scope="module")
+def crashing() -> Iterator[Crashing]:
+    with tempfile.TemporaryDirectory(prefix="district-", dir="/tmp") as name:
+        crashing = Crashing(server=start_server(Path(name)), folder=Path(name))
+        try:
+            ensure_database(crashing.server, TEMPLATE)
+            migrate(crashing.server.url(TEMPLATE, role=TEMPLATE))
+            yield crashing
+        finally:
+            crashing.server.stop()
+            remove_server(Path(name))
+
+
+@pytest.fixture(scope="module")
+def durable_night(crashing: Crashing, tmp_path_factory: pytest.TempPathFactory) -> Night:
+    return prepare(crashing.server, tmp_path_factory.mktemp("durable"))
+
+
+def test_77_a_server_that_stops_mid_load_has_the_old_rows_or_the_new(
+    forks: ForkServerContext, crashing: Crashing, durable_night: Night
+) -> None:
+    with durable_night.again() as place:
+        began = time.monotonic()
+        start(forks, whole_night, place).join()
+        seconds = time.monotonic() - began
+    for point in range(STOPS):
+        with dataclasses.replace(durable_night, server=crashing.server).again() as place:
+            process = start(forks, whole_night, place)
+            process.join(seconds * (point + 0.5) / STOPS)
+            crashing.crash()
+            process.join()
+            crashing.start()
+            assert standing(place) in (durable_night.old, durable_night.new), point
+            assert whole_night(RUN) in ("loaded", "unchanged"), point
+            check_told_once(place, durable_night.new)
+
+
+@pytest.mark.parametrize("validated", [False, True])
+def test_77_staging_that_a_crash_emptied_is_made_again(
+    crashing: Crashing, durable_night: Night, validated: bool
+) -> None:
+    with dataclasses.replace(durable_night, server=crashing.server).again() as place:
+        pipeline.extract(OPEN, partition=NIGHT, run_key=RUN)
+        if validated:
+            pipeline.validate(OPEN, run_key=RUN)
+        crashing.crash()
+        with pytest.raises(ImportStopped, match="the database failed with OperationalError"):
+            pipeline.load(OPEN, run_key=RUN)
+        crashing.start()
+        assert count(place, "staging.children_2") == 0
+        if not validated:
+            pipeline.validate(OPEN, run_key=RUN)
+        assert pipeline.load(OPEN, run_key=RUN).state == "loaded"
+        check_told_once(place, durable_night.new)
+
+
+def test_78_a_server_that_is_down_at_the_start(crashing: Crashing, durable_night: Night) -> None:
+    with dataclasses.replace(durable_night, server=crashing.server).again() as place:
+        crashing.crash()
+        with pytest.raises(ImportStopped, match="Nothing was half loaded; clear the task to try again"):
+            pipeline.extract(OPEN, partition=NIGHT, run_key=RUN)
+        crashing.start()
+        assert whole_night(RUN) == "loaded"
+        check_told_once(place, durable_night.new)
