@@ -27,6 +27,9 @@ def read_datasets(folder: Path) -> dict[str, Dataset]:
     found: dict[str, Dataset] = {}
     for path in sorted(folder.glob("*.py")):
         for dataset in _declared(path):
+            if dataset.name in found and found[dataset.name] != dataset:
+                message = f"Data set {dataset.name} is declared in {path.name} and in another file; rename one."
+                raise DatasetError(message)
             found[dataset.name] = dataset
     return found
 

@@ -39,28 +39,40 @@ def seed_crosswalk(connection: Connection, folder: Path) -> int:
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames != _HEADER:
-            raise ImportStopped(f"Crosswalk {path.name} must have the header {','.join(_HEADER)}.")
-        try:
-            return [
-                {
-                    "code_set": path.stem,
-                    "source_system": row["source_system"],
-                    "school_year_from": int(row["school_year_from"] or OPEN_FROM),
-                    "school_year_to": int(row["school_year_to"] or OPEN_TO),
-                    "local_code": row["local_code"],
-                    "standard_code": row["standard_code"],
-                    "description": row["description"] or "",
-                    "decided_by": "seed",
-                }
-                for row in reader
-            ]
-        except (ValueError, TypeError):
-            raise ImportStopped(
-                f"Crosswalk {path.name}, line {reader.line_num}: years must be whole numbers."
-            ) from None
+    entries: list[dict[str, Any]] = []
+    line = 1
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            if next(rows, None) != _HEADER:
+                raise ImportStopped(f"Crosswalk {path.name} must have the header {','.join(_HEADER)}.")
+            for row in rows:
+                line = rows.line_num
+                if row:
+                    entries.append(_entry(path.stem, *row))
+    except UnicodeDecodeError:
+        raise ImportStopped(f"Crosswalk {path.name} is not UTF-8; save it as UTF-8.") from None
+    except (csv.Error, ValueError, TypeError):
+        message = "it needs six fields, whole numbers for years, a local and a standard code."
+        raise ImportStopped(f"Crosswalk {path.name}, line {line}: {message}") from None
+    return entries
+
+
+def _entry(
+    code_set: str, source: str, year_from: str, year_to: str, local: str, standard: str, description: str
+) -> dict[str, Any]:
+    if not (source and local and standard):
+        raise ValueError
+    return {
+        "code_set": code_set,
+        "source_system": source,
+        "school_year_from": int(year_from or OPEN_FROM),
+        "school_year_to": int(year_to or OPEN_TO),
+        "local_code": local,
+        "standard_code": standard,
+        "description": description,
+        "decided_by": "seed",
+    }
 
 
 def crosswalk_version(connection: Connection, dataset: Dataset) -> str:

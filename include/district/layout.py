@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import difflib
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import ClassVar
 
@@ -62,6 +65,15 @@ class Layout:
             self._slip("a fixed-width layout needs columns: with (first, last) places")
         if not self.fixed_width and len(self.delimiter) != 1:
             self._slip("the delimiter must be one character")
+        try:
+            codecs.lookup(self.encoding)
+        except (LookupError, ValueError):
+            self._slip(f"Python knows no encoding {self.encoding}; utf-8, cp1252 and utf-16 are usual")
+        for name, pattern in self.patterns.items():
+            try:
+                re.compile(pattern)
+            except re.error:
+                self._slip(f"the pattern of {name} is no regular expression")
         for name, place in self.columns.items():
             if isinstance(place, tuple) and not (self.fixed_width and 1 <= place[0] <= place[1]):
                 self._slip(f"column {name}: (first, last) is for fixed width, from 1, first not after last")
@@ -93,6 +105,10 @@ def read_layout(path: Path) -> Layout:
         if isinstance(slip := first.get("ctx", {}).get("error"), LayoutError):
             raise slip from None
         place = ".".join(str(part) for part in first["loc"]) or "layout"
+        if first["type"] == "unexpected_keyword_argument":
+            near = difflib.get_close_matches(place, [each.name for each in fields(Layout)], n=1)
+            hint = f" Is {near[0]} meant?" if near else ""
+            raise LayoutError(f"{path.name}: a layout has no field {place}.{hint}") from None
         raise LayoutError(f"{path.name}: {place}: {first['msg']}.") from None
     return with_fields(layout, path.parent)
 
@@ -103,9 +119,16 @@ def with_fields(layout: Layout, folder: Path) -> Layout:
 
     if not layout.fields_file:
         return layout
-    with (folder / layout.fields_file).open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.reader(file))
-    places = {row[3].strip(): (int(row[0]), int(row[1])) for row in rows[1:] if len(row) >= 4}
+    places: dict[str, tuple[int, int]] = {}
+    number = 1
+    try:
+        with (folder / layout.fields_file).open(encoding="utf-8-sig", newline="") as file:
+            for number, row in enumerate(csv.reader(file), start=1):
+                if number > 1 and len(row) >= 4:
+                    places[row[3].strip()] = (int(row[0]), int(row[1]))
+    except (OSError, ValueError, csv.Error) as error:
+        message = f"{layout.fields_file}, line {number}: {type(error).__name__}; it must be start,end,length,name."
+        raise LayoutError(f"Layout {layout.name}: {message}") from None
     columns: dict[str, Place] = {}
     for name, place in layout.columns.items():
         if isinstance(place, str) and place not in places:

@@ -30,10 +30,11 @@ SEVERITIES = {"critical": ("error", "red"), "warning": ("warning", "yellow"), "i
 def run_table(title: str = "") -> RichTable:
     """An empty table of runs."""
     table = RichTable(title=title or None, title_justify="left", header_style="bold")
-    table.add_column("data set")
+    table.add_column("data set", no_wrap=True)
     for name in COLUMNS.values():
         table.add_column(name, justify="right")
-    table.add_column("state")
+    # On a narrow terminal the titles are cut, the outcome is not.
+    table.add_column("state", no_wrap=True, min_width=9)
     return table
 
 

@@ -1,0 +1,153 @@
+"""The command: whatever is wrong is said in a sentence with exit status 1 or 2, and never as a traceback."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from district.command_line import app
+from district.demo.postgres import Server
+from district.settings import settings
+from importing import Place, canaries_of, children, csv_bytes, working_in
+
+DAG = """
+import sys
+from district_airflow import import_dag
+sys.path.insert(0, {tests!r})
+from importing import CHILDREN
+dag = import_dag(CHILDREN)
+"""
+
+
+@pytest.fixture
+def at(migrated: Server, loaded: Place) -> Iterator[Place]:
+    """The loaded place with a DAG file."""
+    tests = str(Path(__file__).resolve().parents[1])
+    (loaded.folder / "dags" / "children.py").write_text(DAG.format(tests=tests), encoding="utf-8")
+    return loaded
+
+
+def run(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    # SystemExit is how a command ends; anything else would be a traceback.
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert "Traceback" not in result.output
+    return result
+
+
+def test_import_shows_what_came_of_it(at: Place) -> None:
+    path = at.drop(
+        csv_bytes([row | ({"grade_level_code": "[/x]"} if n == 2 else {}) for n, row in enumerate(children(41))])
+    )
+    result = run("import", "children", str(path))
+    assert result.exit_code == 0, result.output
+    assert "[/x]" in result.output
+    assert len(at.standing()) == 41
+    assert [value for value in canaries_of(children(41)) if value in result.output] == []
+
+
+def test_check_changes_nothing(at: Place) -> None:
+    before = at.table_hash()
+    result = run("check", "children", str(at.drop(csv_bytes(children(41)))))
+    assert result.exit_code == 0, result.output
+    assert "checked" in result.output
+    assert at.table_hash() == before
+
+
+def test_a_refused_file_is_said_and_fails(at: Place) -> None:
+    result = run("import", "children", str(at.drop(b"")))
+    assert result.exit_code == 1
+    assert "Refused: children_1.csv has zero bytes; ask the sender to write it again." in result.output
+
+
+def test_status_of_nothing_and_of_something(place: Place, loaded: Place) -> None:
+    with working_in(place):
+        assert "No import has run yet" in run("status").output
+    assert "loaded" in run("status").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("import", "childrens", "{file}"), 1, "Is children meant?"),
+        (("import", "children", "{file}.gone"), 2, "does not exist"),
+        (("import", "children", "{folder}"), 2, "is a directory"),
+        (("import", "children", "{file}", "--layout", "{file}"), 1, "must hold fields such as"),
+        (("import", "children", "{file}", "--layout", "{file}.gone"), 2, "does not exist"),
+        (("imprt", "children"), 2, "No such command"),
+        (("status", "--nights", "0"), 2, "should be greater than or equal to 1"),
+    ],
+)
+def test_bad_input_is_said(at: Place, arguments: tuple[str, ...], code: int, words: str) -> None:
+    path = at.drop(csv_bytes(children(41)))
+    result = run(*(argument.format(file=path, folder=path.parent) for argument in arguments))
+    assert result.exit_code == code, result.output
+    assert words in " ".join(result.output.replace("│", " ").split())
+
+
+def test_a_broken_dag_file_is_named(at: Place) -> None:
+    (at.folder / "dags" / "broken.py").write_text("1 / 0", encoding="utf-8")
+    result = run("import", "children", str(at.drop(csv_bytes(children(41)))))
+    assert (result.exit_code, "broken.py cannot be read (ZeroDivisionError)" in result.output) == (1, True)
+
+
+@pytest.mark.parametrize("command", ["status", "migrate"])
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("", "DISTRICT_DATABASE_URL is not set"),
+        ("postgresql+psycopg2://nobody@localhost:1/none", "The database cannot be used (OperationalError)"),
+        ("no url at all", "The database cannot be used (ArgumentError)"),
+        ("oracle+none://x/y", "The database cannot be used (NoSuchModuleError)"),
+    ],
+)
+def test_no_database_is_said(place: Place, monkeypatch: pytest.MonkeyPatch, command: str, url: str, words: str) -> None:
+    monkeypatch.setenv("DISTRICT_DATABASE_URL", url)
+    settings.cache_clear()
+    result = run(command)
+    assert result.exit_code == 1
+    assert words in result.output
+
+
+def test_import_without_a_database_is_said_once(at: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = at.drop(csv_bytes(children(41)))
+    for url, words in (
+        ("", "DISTRICT_DATABASE_URL is not set"),
+        ("postgresql+psycopg2://nobody@localhost:1/none", "OperationalError"),
+    ):
+        monkeypatch.setenv("DISTRICT_DATABASE_URL", url)
+        settings.cache_clear()
+        result = run("import", "children", str(path))
+        assert result.exit_code == 1
+        assert result.output.count(words) == 1, result.output
+
+
+def test_a_database_without_tables_is_said(at: Place) -> None:
+    at.execute("drop schema import_log cascade")
+    result = run("import", "children", str(at.drop(csv_bytes(children(41)))))
+    assert result.exit_code == 1
+    assert "district migrate" in result.output
+
+
+def test_wrong_settings_are_said(at: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = at.drop(csv_bytes(children(41)))
+    monkeypatch.setenv("DISTRICT_SMTP_PORT", "mail")
+    settings.cache_clear()
+    assert "The environment variable DISTRICT_SMTP_PORT" in run("import", "children", str(path)).output
+    monkeypatch.delenv("DISTRICT_SMTP_PORT")
+    monkeypatch.setenv("DISTRICT_FILE", str(at.folder / "none.yaml"))
+    settings.cache_clear()
+    assert "set DISTRICT_FILE" in run("import", "children", str(path)).output
+
+
+def test_a_landed_folder_that_cannot_be_written_is_said(at: Place) -> None:
+    path = at.drop(csv_bytes(children(41)))
+    shutil.rmtree(at.folder / "landed")
+    (at.folder / "landed").write_text("a file in its place", encoding="utf-8")
+    result = run("import", "children", str(path))
+    assert result.exit_code == 1
+    assert "a file or folder cannot be used (File exists)" in result.output
