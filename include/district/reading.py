@@ -138,7 +138,11 @@ def _open(landed: Landed, layout: Layout, plan: Plan, pending: deque[Malformed])
 
 def _refusal(error: Exception | None, landed: Landed) -> Refused:
     """Arrow's own words may hold a value; only their kind is passed on."""
-    kind = "a line is longer than 8 MB" if "straddling" in str(error) else "its quotes do not tell its lines apart"
+    kind = (
+        f"a line is longer than {BATCH_BYTES >> 20} MB"
+        if "straddling" in str(error)
+        else "its quotes do not tell its lines apart"
+    )
     message = f"The file (sha256 {landed.sha256[:12]}) cannot be read: {kind}. Export it again."
     return Refused(message, rule_id="file.unreadable")
 
