@@ -117,7 +117,7 @@ def copy_csv(connection: Connection, table: Table, columns: list[str], source: A
     names = ", ".join(preparer.quote(name) for name in columns)
     statement = f"COPY {preparer.format_table(table)} ({names}) FROM STDIN (FORMAT csv, FREEZE)"
     with raw_cursor(connection) as cursor:
-        cursor.copy_expert(statement, source)
+        cursor.copy_expert(statement, source, size=1 << 18)
 
 
 def create_temporary(connection: Connection, name: str, query: Select[Any]) -> int:

@@ -87,6 +87,7 @@ class Loader:
         self._good = self._good_rows()
         self._first = not connection.execute(select(exists(select(self._target)))).scalar()
         connection.execute(text("SET LOCAL work_mem = '256MB'"))
+        connection.execute(text("SET LOCAL maintenance_work_mem = '256MB'"))
 
     def changes(self) -> Changes:
         """Decides for every row what the load would do, in temporary tables; nothing changes yet."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,12 @@ class _Finding:
     causes: Any = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Typed:
+    rows: pa.Table
+    findings: list[_Finding]
+
+
 def stage(connection: Connection, landed: Landed, dataset: Dataset, layout: Layout, plan: Plan, run_id: int) -> int:
     """Writes the file's rows and their findings to fresh staging tables; returns the number of rows.
 
@@ -50,10 +57,16 @@ def stage(connection: Connection, landed: Landed, dataset: Dataset, layout: Layo
     connection.execute(CreateTable(findings))
     codes = read_codes(connection, dataset, layout.source)
     rows = 0
-    for batch in read_batches(landed, dataset, layout, plan):
-        rows += _stage_batch(connection, batch, dataset, layout, codes, run_id)
-        if batch.malformed:
-            rows += _stage_malformed(connection, batch.malformed, dataset, layout, plan, run_id)
+    # The next batch is read and typed while the database takes this one.
+    with ThreadPoolExecutor(max_workers=1) as writer:
+        writing: Future[int] | None = None
+        for batch in read_batches(landed, dataset, layout, plan):
+            typed = [_type_batch(batch, dataset, layout, codes)]
+            if batch.malformed:
+                typed.append(_type_malformed(batch.malformed, dataset, layout, plan))
+            rows += writing.result() if writing else 0
+            writing = writer.submit(_write, connection, typed, dataset, run_id)
+        rows += writing.result() if writing else 0
     # A rough idea of the rows is enough to join them well.
     connection.execute(text("SET LOCAL default_statistics_target = 10"))
     connection.execute(text(f"ANALYZE {STAGING}.{table.name}"))
@@ -74,9 +87,14 @@ def is_staged(connection: Connection, dataset: Dataset, run_id: int) -> bool:
     return bool(connection.execute(select(exists(select(table)))).scalar())
 
 
-def _stage_batch(
-    connection: Connection, batch: TextBatch, dataset: Dataset, layout: Layout, codes: dict[str, CodeSet], run_id: int
-) -> int:
+def _write(connection: Connection, typed: list[_Typed], dataset: Dataset, run_id: int) -> int:
+    for part in typed:
+        _copy(connection, part.rows, staging_table(dataset, run_id))
+        _copy_findings(connection, part.findings, dataset, run_id)
+    return sum(part.rows.num_rows for part in typed)
+
+
+def _type_batch(batch: TextBatch, dataset: Dataset, layout: Layout, codes: dict[str, CodeSet]) -> _Typed:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -102,9 +120,7 @@ def _stage_batch(
             numbers, causes = batch.numbers.filter(unmapped), code.filter(unmapped)
             findings.append(_Finding(numbers=numbers, rule=f"{column.name}.code", column=column.name, causes=causes))
         values[column.descriptor] = standard
-    _copy(connection, pa.table(values), staging_table(dataset, run_id))
-    _copy_findings(connection, findings, dataset, run_id)
-    return len(batch.numbers)
+    return _Typed(rows=pa.table(values), findings=findings)
 
 
 def _standard(code: pa.Array, school_year: pa.Array, code_set: CodeSet) -> pa.Array:
@@ -146,9 +162,7 @@ def _findings(converted: Converted, batch: TextBatch, column: str, *, required: 
     return found
 
 
-def _stage_malformed(
-    connection: Connection, malformed: tuple[Malformed, ...], dataset: Dataset, layout: Layout, plan: Plan, run_id: int
-) -> int:
+def _type_malformed(malformed: tuple[Malformed, ...], dataset: Dataset, layout: Layout, plan: Plan) -> _Typed:
     import pyarrow as pa
 
     rows = [_fragments(record, dataset, layout, plan) for record in malformed]
@@ -156,9 +170,7 @@ def _stage_malformed(
     for column in dataset.columns:
         texts = pa.array([row.get(column.name) for row in rows], pa.string())
         values[column.name] = convert(column, texts, layout, in_key=column.name in dataset.key).values
-    _copy(connection, pa.table(values), staging_table(dataset, run_id))
-    _copy_findings(connection, [_Finding(numbers=values["row_no"], rule="row.fields")], dataset, run_id)
-    return len(malformed)
+    return _Typed(rows=pa.table(values), findings=[_Finding(numbers=values["row_no"], rule="row.fields")])
 
 
 def _fragments(record: Malformed, dataset: Dataset, layout: Layout, plan: Plan) -> dict[str, str]:

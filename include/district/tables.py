@@ -31,6 +31,9 @@ from district.dataset import Dataset
 
 IMPORT_LOG, STAGING, DISTRICT = "import_log", "staging", "district"
 
+# Staging lives for one run: it is not logged, and analysed when it is full rather than whenever a daemon comes by.
+_PASSING: dict[str, Any] = {"prefixes": ["UNLOGGED"], "postgresql_with": {"autovacuum_enabled": False}}
+
 metadata = MetaData(schema=IMPORT_LOG)
 
 
@@ -204,7 +207,7 @@ def staging_table(dataset: Dataset, run_id: int) -> Table:
         MetaData(schema=STAGING),
         Column("row_no", BigInteger, nullable=False),
         *_value_columns(dataset),
-        prefixes=["UNLOGGED"],
+        **_PASSING,
     )
 
 
@@ -226,5 +229,5 @@ def finding_table(dataset: Dataset, run_id: int) -> Table:
         Column("column_name", Text, nullable=False),
         Column("cause", Text, nullable=False),
         Column("fate", Text, nullable=False),
-        prefixes=["UNLOGGED"],
+        **_PASSING,
     )
