@@ -11,9 +11,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from district.dataset import Dataset
 from district.landing import Arrival, Landed
+from district.plan import FileWarning
 from district.rules import Rule
 from district.run import RunSummary, State
-from district.shape import FileWarning
 from district.tables import crosswalk, delivery, finding_table, import_issue, import_run
 
 # A column of codes has no more of them than this, and they repeat; else another column stands in its place.

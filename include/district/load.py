@@ -36,8 +36,8 @@ from district.dataset import Dataset
 from district.derived import sent_but_rejected
 from district.gate import Changes, Part
 from district.layout import Layout
+from district.records import pick_records
 from district.run import Locked
-from district.shape import pick_records
 from district.tables import (
     finding_table,
     quarantined_row,

@@ -20,10 +20,12 @@ from district.gate import Changes, judge_changes
 from district.landing import Arrival, find_delivery, land, wait_until_stable
 from district.layout import Layout, choose_layout, layouts_of, with_fields
 from district.load import Loader, lock
+from district.plan import FileWarning, Plan
+from district.records import count_lines
 from district.run import Blocked, Held, ImportStopped, Locked, NotArrived, Refused, RunSummary, State
 from district.scope import check_scope
 from district.settings import settings
-from district.shape import FileWarning, Plan, check_shape, count_lines
+from district.shape import check_shape
 from district.staging import drop_staging, is_staged, stage
 from district.suite import read_suite, suite_version
 from district.tables import delivery, import_run

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from district.dataset import Dataset
 from district.landing import Landed
 from district.layout import Layout
+from district.plan import Plan
 from district.run import Refused
-from district.shape import Plan
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,9 +16,9 @@ from district.database import copy_csv
 from district.dataset import Dataset
 from district.landing import Landed
 from district.layout import Layout
+from district.plan import Plan
 from district.reading import Malformed, TextBatch, read_batches
 from district.run import Refused
-from district.shape import Plan
 from district.tables import STAGING, finding_table, staging_table
 from district.values import Converted, convert
 

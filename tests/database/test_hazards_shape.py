@@ -273,7 +273,9 @@ CASES = [
         issues={"children.row.field_too_long": 1},
         rejected=(3,),
     ),
-    refused("42-endless-line", text(HEAD, *LINES, "y" * (40 << 20), *LINES), "file.unreadable", "a line is longer than"),
+    refused(
+        "42-endless-line", text(HEAD, *LINES, "y" * (40 << 20), *LINES), "file.unreadable", "a line is longer than"
+    ),
     refused(
         "43-ten-times",
         text(HEAD, *(line_of(n) for n in range(1, 401))),

@@ -17,8 +17,9 @@ from district.dataset import Column, Dataset, Files
 from district.landing import Arrival, land
 from district.layout import Layout
 from district.reading import read_batches
+from district.records import records
 from district.run import Held, Refused
-from district.shape import check_shape, records
+from district.shape import check_shape
 from district.values import convert
 
 ABC = Dataset(

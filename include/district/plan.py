@@ -1,0 +1,28 @@
+"""The plan to read a file by, and what a person should see of the file as a whole."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileWarning:
+    """Something about the file as a whole that a person should see though the file loads."""
+
+    rule_id: str
+    cause: str
+    title: str
+    fix: str
+    severity: str = "warning"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How to read the file: how many fields a record has and at which index (from 0) each column stands."""
+
+    width: int
+    places: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[FileWarning, ...] = ()
+    lines: array[int] | None = None
+    """Each record's first line, header included; None where record and line have the same number."""
