@@ -34,7 +34,7 @@ from district.demo.night_run import ENDED, deliver
 from district.demo.nights import COUNTS, NightRun, read_runs
 from district.demo.place import Place
 from district.demo.postgres import Server, ensure_database, remove_server, start_server
-from district.demo.processes import Processes, start
+from district.demo.processes import Processes, log_end, start
 from district.settings import PROJECT
 
 PATIENCE = 240.0
@@ -93,8 +93,19 @@ class Live:
             if seen:
                 return seen
             time.sleep(0.3)
-        states = {dag["dag_id"]: self.airflow.api().runs(dag["dag_id"])[:2] for dag in self.airflow.api().dags()}
-        raise AssertionError(f"Waited {patience:.0f} s for {what}; the newest runs: {states}")
+        newest = max((self.place.logs / "airflow").rglob("*.log"), key=lambda path: path.stat().st_mtime)
+        raise AssertionError(f"Waited {patience:.0f} s for {what}.\n{self._unfinished()}\n{log_end(newest)}")
+
+    def _unfinished(self) -> str:
+        """What has not ended, and how its tasks stand."""
+        runs = [
+            (dag["dag_id"], run) for dag in self.airflow.api().dags() for run in self.airflow.api().runs(dag["dag_id"])
+        ]
+        return "\n".join(
+            f"{dag} {run['dag_run_id']} is {run['state']}: {self.states(dag, run['dag_run_id'])}"
+            for dag, run in runs
+            if run["state"] not in ENDED
+        )
 
     def runs(self, dag: str, partition: str) -> list[dict[str, Any]]:
         """A DAG's runs for a partition, newest first."""
@@ -116,12 +127,12 @@ class Live:
     def followed(self, dag: str, partition: str, besides: frozenset[str] = frozenset()) -> dict[str, Any]:
         """The run that Airflow itself started for a partition, once it has ended."""
 
-        def look() -> dict[str, Any] | None:
-            runs = [run for run in self.runs(dag, partition) if run["dag_run_id"] not in besides]
-            return runs[0] if runs else None
+        runs = self.until(f"a run of {dag} for {partition}", lambda: self.new_runs(dag, partition, besides))
+        return self.ended(dag, runs[0]["dag_run_id"])
 
-        started = self.until(f"a run of {dag} for {partition}", look)
-        return self.ended(dag, started["dag_run_id"])
+    def new_runs(self, dag: str, partition: str, besides: frozenset[str]) -> list[dict[str, Any]]:
+        """A DAG's runs for a partition, but for those already known."""
+        return [run for run in self.runs(dag, partition) if run["dag_run_id"] not in besides]
 
     def tasks(self, dag: str, run_id: str) -> dict[str, dict[str, Any]]:
         """A run's tasks by name."""
@@ -148,8 +159,8 @@ class Live:
 
     def table_hash(self, dataset: str, where: str = "true", **values: Any) -> str:
         """A digest of a table's rows, every column of them."""
-        query = f"select md5(coalesce(string_agg(t::text, chr(10) order by t::text), '')) as digest from district.{dataset} t"
-        return str(self.rows(f"{query} where {where}", **values)[0]["digest"])
+        query = "select md5(coalesce(string_agg(t::text, chr(10) order by t::text), '')) as digest "
+        return str(self.rows(f"{query} from district.{dataset} t where {where}", **values)[0]["digest"])
 
     def mails(self) -> list[EmailMessage]:
         """All mails that were sent, oldest first."""

@@ -25,8 +25,15 @@ def plant(district: Path) -> frozenset[str]:
                 # One that shows a defect keeps it, and an empty one stays empty.
                 if len(row) > place and row[place] not in ("", "N/A"):
                     row[place] += f"-{CANARY}"
-            ids |= {value for place in (sis, state) if len(row) > place and re.fullmatch(r"\d{7,}", value := row[place])}
+            ids |= {
+                value for place in (sis, state) if len(row) > place and re.fullmatch(r"\d{7,}", value := row[place])
+            }
         _write(path, [header, *rows])
+    for path in sorted(district.glob("night_*/attendance_*.txt")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        # The last column is what the family gave as the reason.
+        planted = [f"{line} {CANARY}" if line.rsplit("\t", 1)[-1] not in ("", "N/A") else line for line in lines[1:]]
+        path.write_text("".join(f"{line}\n" for line in [lines[0], *planted]), encoding="utf-8")
     assert len(ids) > 1000
     return frozenset(ids)
 
@@ -55,15 +62,17 @@ def enrollment_trouble(path: Path) -> tuple[int, int]:
     return len(lines), len(good)
 
 
-def attendance_trouble(path: Path) -> int:
-    """Appends bad rows of attendance, and returns how many."""
-    header, *lines = path.read_text(encoding="utf-8").splitlines()
-    names, row = header.split("\t"), lines[0].split("\t")
-    bad = [dict(zip(names, row, strict=True)) | {name: CANARY} for name in names if name[:2] in ("01", "03", "05", "06")]
-    added = ["\t".join(each.values()) for each in bad] + [f"{lines[0]}\t{CANARY}", CANARY]
+def trouble(path: Path, delimiter: str) -> int:
+    """Appends bad rows to an extract of a data set with a parent, a planted name in each column; returns how many."""
+    with path.open(encoding="utf-8", newline="") as file:
+        first, second = (line.rstrip("\r\n").split(delimiter) for line, _ in zip(file, range(2), strict=False))
+    stranger = ["9903000", *second[1:]]
+    bad = [[*stranger[:n], f"{CANARY}{n}", *stranger[n + 1 :]] for n in range(1, len(first))]
+    bad += [[f"{CANARY}0", *second[1:]], [*stranger, CANARY], [CANARY], [f"={CANARY}()", *second[1:]]]
+    newline = _newline(path)
     with path.open("a", encoding="utf-8", newline="") as file:
-        file.write("".join(line + "\n" for line in added))
-    return len(added)
+        file.write("".join(delimiter.join(row) + newline for row in bad))
+    return len(bad)
 
 
 def headless(path: Path) -> bytes:
@@ -74,7 +83,9 @@ def headless(path: Path) -> bytes:
 def web_page(path: Path) -> bytes:
     """A page in place of the extract; this one even lists children."""
     cells = "".join(f"<tr><td>{CANARY}</td><td>{row[0]}</td></tr>" for row in _read(path)[1:50])
-    return f"<!DOCTYPE html><html><body><h1>Session of {CANARY} expired</h1><table>{cells}</table></body></html>".encode()
+    return (
+        f"<!DOCTYPE html><html><body><h1>Session of {CANARY} expired</h1><table>{cells}</table></body></html>".encode()
+    )
 
 
 def _read(path: Path) -> list[list[str]]:
@@ -83,7 +94,10 @@ def _read(path: Path) -> list[list[str]]:
 
 
 def _write(path: Path, rows: list[list[str]]) -> None:
-    newline = "\r\n" if b"\r\n" in path.read_bytes()[:4096] else "\n"
     out = io.StringIO()
-    csv.writer(out, lineterminator=newline).writerows(rows)
+    csv.writer(out, lineterminator=_newline(path)).writerows(rows)
     path.write_bytes(out.getvalue().encode())
+
+
+def _newline(path: Path) -> str:
+    return "\r\n" if b"\r\n" in path.read_bytes()[:4096] else "\n"

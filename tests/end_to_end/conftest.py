@@ -1,0 +1,59 @@
+"""Three nights of one running district. Each fixture does what a night brings, once; the tests look at what came."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from backfilling import MendedNight, Repeated, mend_and_backfill, repeat
+from live import Live, live_district
+from nights import District, RefusedNight, ThirdNight, Told, bring_first_night, bring_no_enrollment, bring_trouble
+from planted import plant
+
+from district.synthetic import generate
+
+
+@pytest.fixture(scope="session")
+def district(tmp_path_factory: pytest.TempPathFactory) -> District:
+    """Two thousand children, three nights, four past administrations."""
+    folder = tmp_path_factory.mktemp("district")
+    generate(folder, size="small", seed=11, nights=3)
+    return District(folder=folder, expected=json.loads((folder / "expected.json").read_text()), ids=plant(folder))
+
+
+@pytest.fixture(scope="session")
+def live() -> Iterator[Live]:
+    """PostgreSQL, the mail catcher and Airflow."""
+    with live_district() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def first_night(live: Live, district: District) -> Told:
+    """All four data sets load."""
+    return bring_first_night(live, district)
+
+
+@pytest.fixture(scope="session")
+def refused_night(live: Live, district: District, first_night: Told) -> RefusedNight:
+    """Enrollment's extract is none."""
+    return bring_no_enrollment(live, district)
+
+
+@pytest.fixture(scope="session")
+def mended_night(live: Live, district: District, refused_night: RefusedNight) -> MendedNight:
+    """The same night with the right file, and two backfills beside it."""
+    return mend_and_backfill(live, district, refused_night.told)
+
+
+@pytest.fixture(scope="session")
+def repeated_backfill(live: Live, mended_night: MendedNight) -> Repeated:
+    """The backfills again."""
+    return repeat(live)
+
+
+@pytest.fixture(scope="session")
+def third_night(live: Live, district: District, repeated_backfill: Repeated) -> ThirdNight:
+    """Bad rows of every kind, a killed load, and a fifth data set."""
+    return bring_trouble(live, district)
