@@ -10,11 +10,11 @@ from sqlalchemy import Connection, Row, and_, case, delete, func, insert, litera
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from district.dataset import Dataset
-from district.landing import Arrival, Landed
-from district.plan import FileWarning
-from district.rules import Rule
+from district.extract.landing import Arrival, Landed
+from district.extract.plan import FileWarning
 from district.run import RunSummary, State
 from district.tables import crosswalk, delivery, finding_table, import_issue, import_run
+from district.validate.rules import Rule
 
 # A column of codes has no more of them than this, and they repeat; else another column stands in its place.
 MAX_CODES = 100

@@ -16,21 +16,21 @@ from district import import_log
 from district.codes import crosswalk_version, seed_crosswalk
 from district.database import engine, ensure_target, prepare_alone, sync_calendar
 from district.dataset import Dataset
-from district.gate import Changes, judge_changes
-from district.landing import Arrival, find_delivery, land, wait_until_stable
+from district.extract.landing import Arrival, find_delivery, land, wait_until_stable
+from district.extract.plan import FileWarning, Plan
+from district.extract.records import count_lines
+from district.extract.scope import check_scope
+from district.extract.shape import check_shape
+from district.extract.staging import drop_staging, is_staged, stage
 from district.layout import Layout, choose_layout, layouts_of, with_fields
-from district.load import Loader, lock
-from district.plan import FileWarning, Plan
-from district.records import count_lines
+from district.load.gate import Changes, judge_changes
+from district.load.loader import Loader, lock
 from district.run import Blocked, Held, ImportStopped, Locked, NotArrived, Refused, RunSummary, State
-from district.scope import check_scope
 from district.settings import settings
-from district.shape import check_shape
-from district.staging import drop_staging, is_staged, stage
-from district.suite import read_suite, suite_version
 from district.tables import delivery, import_run
 from district.trouble import recorded
-from district.validate import drop_view, validate_batch
+from district.validate.batch import drop_view, validate_batch
+from district.validate.suite import read_suite, suite_version
 
 # Seconds by which a sender's clock may run ahead.
 CLOCK_TOLERANCE = 3600
@@ -95,7 +95,7 @@ def finish(dataset: Dataset, *, partition: str, run_key: str, failed_task: str =
     Raises:
         ImportStopped: a mail could not be sent; it waits in the outbox, and this step may be repeated.
     """
-    from district.mail import queue_failure, send_waiting
+    from district.notify.mail import queue_failure, send_waiting
 
     with engine().begin() as connection:
         run = import_log.find_run(connection, dataset, run_key)
@@ -406,7 +406,7 @@ def _summary(run_id: int) -> RunSummary:
 
 def send_digest(night: str) -> int:
     """Tells of the night's runs in one mail; runs that finish later are told of in an addition. Returns mails sent."""
-    from district.mail import queue_digest, send_waiting
+    from district.notify.mail import queue_digest, send_waiting
 
     with engine().begin() as connection:
         queue_digest(connection, datetime.date.fromisoformat(night))

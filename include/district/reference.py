@@ -12,9 +12,9 @@ from typing import Any
 
 from district.catalog import read_datasets
 from district.dataset import Column, Dataset, Files, Parent
-from district.rules import Rule, derived_rules
 from district.settings import PROJECT, Settings
-from district.suite import suite_path
+from district.validate.rules import Rule, derived_rules
+from district.validate.suite import suite_path
 
 PAGES = ("data-dictionary.md", "settings.md", "command-line.md")
 FOLDER = PROJECT / "docs" / "reference"

@@ -58,12 +58,13 @@ class Night:
     server: Server
     old: list[Row]
     new: list[Row]
+    durable: bool = False
 
     @contextmanager
     def again(self, original: str = "old") -> Iterator[Place]:
         """The same night once more, in a database of its own."""
         with (
-            copied_database(self.server, original) as url,
+            copied_database(self.server, original, durable=self.durable) as url,
             working_in(dataclasses.replace(self.place, url=url)) as place,
         ):
             checkpoint(self.server)
@@ -125,7 +126,7 @@ def linger(run_key: str) -> str:
 
 def keep_the_lock(run_key: str) -> str:
     from district.database import engine
-    from district.load import lock
+    from district.load.loader import lock
 
     with engine().begin() as connection:
         lock(connection, OPEN, NIGHT)
@@ -317,7 +318,7 @@ def crashing() -> Iterator[Crashing]:
 
 @pytest.fixture(scope="module")
 def durable_night(crashing: Crashing, tmp_path_factory: pytest.TempPathFactory) -> Night:
-    return prepare(crashing.server, tmp_path_factory.mktemp("durable"))
+    return dataclasses.replace(prepare(crashing.server, tmp_path_factory.mktemp("durable")), durable=True)
 
 
 def test_77_a_server_that_stops_mid_load_has_the_old_rows_or_the_new(

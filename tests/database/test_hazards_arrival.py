@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from district.dataset import Files
-from district.landing import find_delivery, wait_until_stable
+from district.extract.landing import find_delivery, wait_until_stable
 from district.run import NotArrived
 from importing import CHILDREN, NIGHT, Place, canaries_of, child, children, csv_bytes
 

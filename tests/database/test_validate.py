@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from district.run import Held
-from district.suite import Suite, read_suite
+from district.validate.suite import Suite, read_suite
 from importing import CHILDREN, FTE_RULE, Outcome, Place, canaries_of, children, csv_bytes
 
 MORE = children(41)

@@ -21,13 +21,13 @@ from district import pipeline
 from district.catalog import read_datasets
 from district.database import engine
 from district.dataset import Dataset, Gate
+from district.extract.landing import Arrival, land
+from district.extract.reading import read_batches
+from district.extract.shape import check_shape
 from district.import_log import find_run
-from district.landing import Arrival, land
 from district.layout import choose_layout, layouts_of, with_fields
-from district.reading import read_batches
 from district.run import RunSummary
 from district.settings import settings
-from district.shape import check_shape
 from district.tables import finding_table
 
 # Shorter values, such as a mark, stand in every text by chance.

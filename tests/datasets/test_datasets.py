@@ -36,13 +36,13 @@ from district.database import engine
 from district.dataset import Dataset
 from district.import_log import find_run
 from district.layout import Layout, layouts_of, with_fields
-from district.mail import queue_digest, queue_failure
+from district.notify.mail import queue_digest, queue_failure
 from district.report import print_run
-from district.rules import derived_rules
 from district.run import ImportStopped
 from district.settings import settings
-from district.suite import read_suite, suite_path
 from district.tables import target_table
+from district.validate.rules import derived_rules
+from district.validate.suite import read_suite, suite_path
 
 DATASETS = all_datasets()
 # Tables of the import log that may hold no value of a row.

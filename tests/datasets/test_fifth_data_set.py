@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from district import pipeline
 from district.database import engine
-from district.mail import queue_digest
+from district.notify.mail import queue_digest
 from district.settings import settings
 from district.tables import import_issue, import_run, mail
 from parsing import PROJECT, parse

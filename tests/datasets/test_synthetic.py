@@ -15,9 +15,9 @@ import pytest
 
 from district.catalog import read_datasets
 from district.layout import layouts_of
-from district.rules import derived_rules
 from district.settings import settings
 from district.synthetic import DEFECTS, attendance_file, enrollment_file, generate, spoil, students_for
+from district.validate.rules import derived_rules
 
 DATASETS = ("enrollment", "attendance", "transcripts", "state_assessments")
 COUNTED = ("processed", "rejected", "superseded", "inserted", "updated", "unchanged")

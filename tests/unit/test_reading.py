@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from district.dataset import Column, Dataset, Files
-from district.landing import Arrival, land
+from district.extract.landing import Arrival, land
+from district.extract.reading import read_batches
+from district.extract.records import records
+from district.extract.shape import check_shape
+from district.extract.values import convert
 from district.layout import Layout
-from district.reading import read_batches
-from district.records import records
 from district.run import Held, Refused
-from district.shape import check_shape
-from district.values import convert
 
 ABC = Dataset(
     name="abc",
@@ -117,7 +117,7 @@ def test_a_row_s_line_is_that_of_the_file() -> None:
 
 
 def test_a_batch_s_end_moves_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("district.reading.BATCH_BYTES", 200)
+    monkeypatch.setattr("district.extract.reading.BATCH_BYTES", 200)
     lines = ["a,b,c"]
     wanted = []
     for n in range(300):

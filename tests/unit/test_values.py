@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from district.dataset import Column, ColumnType
+from district.extract.values import Converted, convert
 from district.layout import Layout
-from district.values import Converted, convert
 
 LAYOUT = Layout(date_formats=("%Y-%m-%d", "%m/%d/%Y"), null_tokens=("", "NA", "N/A", "None", "Null"))
 

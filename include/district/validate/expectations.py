@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from district.run import Held
-from district.suite import Suite
+from district.validate.suite import Suite
 
 if TYPE_CHECKING:
     import pandas as pd

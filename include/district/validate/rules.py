@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from district.dataset import Dataset
-from district.values import TYPE_TITLES
+from district.extract.values import TYPE_TITLES
 
 Severity = Literal["critical", "warning", "info"]
 OnFail = Literal["reject", "supersede", "blank", "report", "hold", "refuse"]

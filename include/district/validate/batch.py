@@ -28,10 +28,6 @@ from sqlalchemy.types import BigInteger, Text
 
 from district.database import clean_error
 from district.dataset import Dataset
-from district.derived import judge_derived
-from district.expectations import RowJudge, judge_batch
-from district.frames import distinct_frames
-from district.gate import judge_rejects
 from district.import_log import (
     count_fates,
     count_warnings,
@@ -40,10 +36,14 @@ from district.import_log import (
     record_issue,
     update_run,
 )
-from district.rules import Rule, derived_rules
+from district.load.gate import judge_rejects
 from district.run import Held, Refused
-from district.suite import Suite
 from district.tables import DISTRICT, STAGING, finding_table, staging_table
+from district.validate.derived import judge_derived
+from district.validate.expectations import RowJudge, judge_batch
+from district.validate.frames import distinct_frames
+from district.validate.rules import Rule, derived_rules
+from district.validate.suite import Suite
 
 
 def validate_batch(engine: Engine, dataset: Dataset, suite: Suite, parameters: dict[str, Any], run: Row[Any]) -> None:

@@ -14,13 +14,13 @@ from sqlalchemy.schema import CreateTable
 from district.codes import CodeSet, read_codes
 from district.database import copy_csv
 from district.dataset import Dataset
-from district.landing import Landed
+from district.extract.landing import Landed
+from district.extract.plan import Plan
+from district.extract.reading import Malformed, TextBatch, read_batches
+from district.extract.values import Converted, convert
 from district.layout import Layout
-from district.plan import Plan
-from district.reading import Malformed, TextBatch, read_batches
 from district.run import Refused
 from district.tables import STAGING, finding_table, staging_table
-from district.values import Converted, convert
 
 if TYPE_CHECKING:
     import pyarrow as pa

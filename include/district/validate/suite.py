@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from district.dataset import Dataset
-from district.rules import Rule
 from district.run import Held
-from district.suite_syntax import SQL_TYPE, columns_of, judges_rows, rule_of
+from district.validate.rules import Rule
+from district.validate.suite_syntax import SQL_TYPE, columns_of, judges_rows, rule_of
 
 
 @dataclass(frozen=True, kw_only=True)

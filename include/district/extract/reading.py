@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from district.dataset import Dataset
-from district.landing import Landed
+from district.extract.landing import Landed
+from district.extract.plan import Plan
 from district.layout import Layout
-from district.plan import Plan
 from district.run import Refused
 
 if TYPE_CHECKING:

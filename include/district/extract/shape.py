@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from functools import partial
 
 from district.dataset import Dataset
-from district.headers import delimited_plan
-from district.landing import Arrival, Landed
+from district.extract.headers import delimited_plan
+from district.extract.landing import Arrival, Landed
+from district.extract.plan import FileWarning, Plan
+from district.extract.records import count_lines, head_lines
 from district.layout import Layout
-from district.plan import FileWarning, Plan
-from district.records import count_lines, head_lines
 from district.run import Held, Refused
 
 _MAGIC = {

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from district.landing import Landed
+from district.extract.landing import Landed
 from district.layout import Layout
 from district.run import Refused
 

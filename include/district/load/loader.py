@@ -33,10 +33,9 @@ from sqlalchemy.schema import AddConstraint, DropConstraint
 
 from district.database import create_temporary
 from district.dataset import Dataset
-from district.derived import sent_but_rejected
-from district.gate import Changes, Part
+from district.extract.records import pick_records
 from district.layout import Layout
-from district.records import pick_records
+from district.load.gate import Changes, Part
 from district.run import Locked
 from district.tables import (
     finding_table,
@@ -45,6 +44,7 @@ from district.tables import (
     staging_table,
     target_table,
 )
+from district.validate.derived import sent_but_rejected
 
 QUARANTINE_PAGE = 5_000
 SCHOOL = "school_id"

@@ -6,8 +6,8 @@ import difflib
 from typing import Any, get_args
 
 from district.dataset import Dataset
-from district.rules import OnFail, Rule, Severity, derived_rules
 from district.run import Held
+from district.validate.rules import OnFail, Rule, Severity, derived_rules
 
 _FIELDS = {"type", "kwargs", "severity", "meta", "id", "notes", "description", "rendered_content"}
 _META = ("rule_id", "title", "fix", "owner")

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from typing import Literal
 
 from district.dataset import Dataset
-from district.landing import Landed
+from district.extract.landing import Landed
+from district.extract.plan import FileWarning, Plan
+from district.extract.records import head_lines
 from district.layout import Layout
-from district.plan import FileWarning, Plan
-from district.records import head_lines
 from district.run import Refused
 
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad]")

@@ -1,0 +1,1 @@
+"""Extract: from a file in the drop folder to typed rows in staging."""

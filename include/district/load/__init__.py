@@ -1,0 +1,1 @@
+"""Load: the gate, and the one transaction that changes a table."""

@@ -1,0 +1,1 @@
+"""Notify: the outbox and the mails."""
