@@ -15,22 +15,19 @@ _numbers = itertools.count(1)
 
 
 @contextmanager
-def copied_database(server: Server, original: str, *, durable: bool = False) -> Iterator[str]:
+def copied_database(server: Server, original: str) -> Iterator[str]:
     """The URL of a copy, as its owner sees it; dropped afterwards."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
-    copy_database(server, original, name, durable=durable)
-    yield server.url(name, role=TEMPLATE)
-    _execute(server, f'drop database "{name}" with (force)')
+    copy_database(server, original, name)
+    try:
+        yield server.url(name, role=TEMPLATE)
+    finally:
+        _execute(server, f'drop database "{name}" with (force)')
 
 
-def copy_database(server: Server, original: str, name: str, *, durable: bool = False) -> None:
-    """Makes a database that holds what another does.
-
-    A ``durable`` one may lose its server right away. The other, faster way of copying forgets, in such a crash, the
-    numbers that a copied sequence has given since, and gives them again.
-    """
-    strategy = "file_copy" if durable else "wal_log"
-    _execute(server, f'create database "{name}" template "{original}" owner "{TEMPLATE}" strategy {strategy}')
+def copy_database(server: Server, original: str, name: str) -> None:
+    """Makes a database that holds what another does."""
+    _execute(server, f'create database "{name}" template "{original}" owner "{TEMPLATE}"')
 
 
 def checkpoint(server: Server) -> None:
