@@ -263,7 +263,7 @@ def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
         changes = loader.changes()
         if not preview:
             _judge(dataset, run, changes, last)
-            loader.apply(landed)
+            loader.apply(changes, landed)
         counts = {name: getattr(changes, name) for name in ("inserted", "updated", "unchanged", "withdrawn")}
         if preview:
             transaction.rollback()

@@ -85,7 +85,7 @@ BROKEN = {
         "row_condition",
     ),
     "mostly": ([rule(NOT_NULL, column="fte", mostly=0.9)], "suite.rule", "without mostly"),
-    "unique": ([rule("expect_column_values_to_be_unique", column="student_id")], "suite.rule", "more than one row"),
+    "unique": ([rule("expect_column_values_to_be_unique", column="student_id")], "suite.rule", "does not judge each row alone"),
     "blank-of-key": (
         [rule(NOT_NULL, column="student_id", on_fail="blank")],
         "suite.meta",

@@ -15,6 +15,7 @@ from sqlalchemy import (
     UniqueConstraint,
     and_,
     case,
+    column,
     delete,
     exists,
     func,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    table,
     text,
     true,
     tuple_,
@@ -36,7 +38,7 @@ from district.dataset import Dataset
 from district.extract.records import pick_records
 from district.layout import Layout
 from district.load.gate import Changes, Part
-from district.run import Locked
+from district.run import ImportStopped, Locked
 from district.tables import (
     finding_table,
     quarantined_row,
@@ -44,10 +46,11 @@ from district.tables import (
     staging_table,
     target_table,
 )
-from district.validate.derived import sent_but_rejected
+from district.validate.fates import blanked_columns, kept_out, perhaps_sent, values_of
 
 QUARANTINE_PAGE = 5_000
 SCHOOL = "school_id"
+_CHANGE = table("change", column("row_no"), column("action"))
 
 
 def lock(connection: Connection, dataset: Dataset, partition: str) -> None:
@@ -108,10 +111,11 @@ class Loader:
         decided = select(good.c.row_no, action.label("action")).select_from(good.outerjoin(target, on_key))
         create_temporary(connection, "change", decided)
         withdrawn = create_temporary(connection, "vanished", self._vanished())
-        actions = connection.execute(text("SELECT action, count(*) FROM change GROUP BY action")).all()
+        actions = connection.execute(select(_CHANGE.c.action, func.count()).group_by(_CHANGE.c.action)).all()
         counts = {action: int(count) for action, count in actions}
         parts = self._parts()
-        standing, updated = sum(part.standing for part in parts), counts.get("update", 0)
+        standing = sum(part.standing for part in self._parts_by(self._dataset.scope))
+        updated = counts.get("update", 0)
         suspicious = updated > self._dataset.gate.updated * standing
         return Changes(
             standing=standing,
@@ -134,10 +138,14 @@ class Loader:
         return int(self._connection.execute(rows.where(self._changed("update"), or_(*lost))).scalar_one())
 
     def _parts(self) -> tuple[Part, ...]:
-        """Each school's share of each scope: one that is missing altogether is a small share of the whole."""
-        names = [*self._dataset.scope]
-        if SCHOOL in self._dataset.key and SCHOOL not in names:
-            names.append(SCHOOL)
+        """Each scope, and each school's share of it: one that is missing altogether is a small share of the whole."""
+        scope = self._dataset.scope
+        parts = self._parts_by(scope)
+        if SCHOOL in self._dataset.key and SCHOOL not in scope:
+            parts += self._parts_by((*scope, SCHOOL))
+        return parts
+
+    def _parts_by(self, names: tuple[str, ...]) -> tuple[Part, ...]:
         target, gone = self._target, self._vanished_keys()
         lost = select(*[gone.c[name] for name in names], func.count()).group_by(*[gone.c[name] for name in names])
         withdrawn = {tuple(row[:-1]): row[-1] for row in self._connection.execute(lost)}
@@ -152,24 +160,26 @@ class Loader:
             for row in self._connection.execute(standing.group_by(*columns).order_by(*columns))
         )
 
-    def apply(self, landed: Path) -> None:
-        """Makes the changes that ``changes`` decided on, keeping what each changed row was before."""
+    def apply(self, changes: Changes, landed: Path) -> None:
+        """Makes the changes that ``changes`` decided on, keeping what each changed row was before.
+
+        Raises:
+            ImportStopped: another number of rows changed than was decided; the transaction must be given up.
+        """
         if self._first:
-            self._insert_into_empty()
+            done = (self._insert_into_empty(), 0, 0)
         else:
             self._keep_before_images()
-            self._insert(self._changed("insert"))
-            self._update()
-            self._withdraw()
+            done = (self._insert(self._changed("insert")), self._update(), self._withdraw())
+        if done != (changes.inserted, changes.updated, changes.withdrawn):
+            raise ImportStopped(f"{self._dataset.name}: the rows changed while they were loaded. Nothing was loaded.")
         self._quarantine(landed)
 
     def _good_rows(self) -> Subquery:
         """The staged rows that no finding keeps out, in the target's columns."""
-        columns = [self._staged.c[name] for name in self._dataset.target_columns]
-        kept_out = exists().where(
-            self._findings.c.row_no == self._staged.c.row_no, self._findings.c.fate.in_(("reject", "supersede"))
-        )
-        return select(self._staged.c.row_no, *columns).where(~kept_out).subquery("good")
+        staged, findings = self._staged, self._findings
+        values = values_of(self._dataset, staged, findings, blanked_columns(self._connection, findings))
+        return select(staged.c.row_no, *values).where(~kept_out(staged, findings)).subquery("good")
 
     def _in_scope(self) -> Any:
         """The target's rows that this delivery speaks for: those of the scope values it holds."""
@@ -186,20 +196,18 @@ class Loader:
             target.c.withdrawn_at.is_(null()),
             self._in_scope(),
             ~sent,
-            ~sent_but_rejected(self._dataset, staged, self._findings, target),
+            ~perhaps_sent(self._connection, self._dataset, staged, self._findings, target),
         )
 
     def _changed(self, action: str) -> Any:
-        change = text("SELECT row_no FROM change WHERE action = :action").bindparams(action=action)
-        return self._good.c.row_no.in_(change.columns(self._staged.c.row_no))
+        return self._good.c.row_no.in_(select(_CHANGE.c.row_no).where(_CHANGE.c.action == action))
 
     def _on_key(self, rows: Any) -> Any:
         return and_(*[self._target.c[name] == rows.c[name] for name in self._dataset.key])
 
     def _vanished_keys(self) -> Any:
-        names = ", ".join(self._dataset.key)
-        keys = text(f"SELECT {names} FROM vanished").columns(*[self._staged.c[name] for name in self._dataset.key])
-        return keys.subquery("gone")
+        vanished = table("vanished", *[column(name) for name in self._dataset.key])
+        return select(*[vanished.c[name] for name in self._dataset.key]).subquery("gone")
 
     def _keep_before_images(self) -> None:
         gone = self._vanished_keys()
@@ -214,35 +222,31 @@ class Loader:
             columns = ["import_run_id", "dataset", "action", "before"]
             self._connection.execute(insert(row_history).from_select(columns, images))
 
-    def _insert_into_empty(self) -> None:
+    def _insert_into_empty(self) -> int:
         """A first load: the key is built behind the rows, which costs a third of building it along with them."""
         key = next(item for item in self._target.constraints if isinstance(item, UniqueConstraint))
         self._connection.execute(DropConstraint(key))
-        self._insert(true())
+        inserted = self._insert(true())
         self._connection.execute(AddConstraint(key, isolate_from_table=False))
+        return inserted
 
-    def _insert(self, which: Any) -> None:
+    def _insert(self, which: Any) -> int:
         names = self._dataset.target_columns
         rows = select(*[self._good.c[name] for name in names], literal(self._run.id), self._good.c.row_no)
-        self._connection.execute(
-            insert(self._target).from_select([*names, "import_run_id", "source_line"], rows.where(which))
-        )
+        columns = [*names, "import_run_id", "source_line"]
+        return self._connection.execute(insert(self._target).from_select(columns, rows.where(which))).rowcount
 
-    def _update(self) -> None:
+    def _update(self) -> int:
         names = [name for name in self._dataset.target_columns if name not in self._dataset.key]
         values = {name: self._good.c[name] for name in names}
         source = {"import_run_id": self._run.id, "source_line": self._good.c.row_no, "withdrawn_at": None}
-        self._connection.execute(
-            update(self._target).where(self._on_key(self._good), self._changed("update")).values(**values, **source)
-        )
+        changed = update(self._target).where(self._on_key(self._good), self._changed("update"))
+        return self._connection.execute(changed.values(**values, **source)).rowcount
 
-    def _withdraw(self) -> None:
-        gone = self._vanished_keys()
-        self._connection.execute(
-            update(self._target)
-            .where(self._on_key(gone))
-            .values(withdrawn_at=func.clock_timestamp(), import_run_id=self._run.id)
-        )
+    def _withdraw(self) -> int:
+        withdrawn = update(self._target).where(self._on_key(self._vanished_keys()))
+        values = {"withdrawn_at": func.clock_timestamp(), "import_run_id": self._run.id}
+        return self._connection.execute(withdrawn.values(**values)).rowcount
 
     def _quarantine(self, landed: Path) -> None:
         """Keeps the rejected records as their sender wrote them, with reasons, in place of the last delivery's."""
@@ -260,8 +264,8 @@ class Loader:
         findings = self._findings
         query = select(findings.c.row_no, findings.c.rule_id, findings.c.column_name).where(findings.c.fate == "reject")
         reasons: dict[int, list[dict[str, str]]] = defaultdict(list)
-        for number, rule_id, column in self._connection.execute(query).all():
-            reasons[number].append({"rule_id": rule_id, "column": column})
+        for number, rule_id, about in self._connection.execute(query).all():
+            reasons[number].append({"rule_id": rule_id, "column": about})
         if not reasons:
             return
         for record in pick_records(landed, self._layout, reasons.keys()):

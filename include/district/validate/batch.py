@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column as SqlColumn
-from sqlalchemy import (
-    Connection,
-    Engine,
-    MetaData,
-    Row,
-    Table,
-    and_,
-    cast,
-    delete,
-    func,
-    insert,
-    literal,
-    select,
-    text,
-    update,
-)
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Connection, Engine, MetaData, Row, Table, delete, select, text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.types import BigInteger, Text
 
 from district.database import clean_error
 from district.dataset import Dataset
@@ -40,14 +22,15 @@ from district.load.gate import judge_rejects
 from district.run import Held, Refused
 from district.tables import DISTRICT, STAGING, finding_table, staging_table
 from district.validate.derived import judge_derived
-from district.validate.expectations import RowJudge, judge_batch
-from district.validate.frames import distinct_frames
+from district.validate.expectations import judge_batch
+from district.validate.fates import KEPT_OUT, values_of
+from district.validate.row_rules import judge_rows
 from district.validate.rules import Rule, derived_rules
 from district.validate.suite import Suite
 
 
 def validate_batch(engine: Engine, dataset: Dataset, suite: Suite, parameters: dict[str, Any], run: Row[Any]) -> None:
-    """Judges the staged rows of a run; findings, issues and blanked values are written, nothing is loaded.
+    """Judges the staged rows of a run; findings and issues are written, nothing is loaded.
 
     Safe to repeat: what an earlier try found is forgotten first.
 
@@ -59,24 +42,22 @@ def validate_batch(engine: Engine, dataset: Dataset, suite: Suite, parameters: d
     findings = finding_table(dataset, run.id)
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL work_mem = '256MB'"))
-        # What was blanked is gone from the rows: no second look finds it.
-        blanked = [rule.rule_id for rule in suite.rules.values() if rule.on_fail == "blank"]
-        connection.execute(delete(findings).where(findings.c.stage != "extract", findings.c.rule_id.not_in(blanked)))
+        # Until the last rule has been asked again, the run is not validated.
+        update_run(connection, run.id, state="extracted")
+        connection.execute(delete(findings).where(findings.c.stage != "extract"))
         forget_issues(connection, run.id, "validate")
         judge_derived(connection, dataset, _parent_tables(connection, dataset), run.id)
-        _create_view(connection, dataset, run.id)
+        _create_view(connection, dataset, suite, run.id)
     # A missing parent is one cause: the suite's view of rows that lack it would only repeat it.
     _close_gate(engine, dataset, run, rules, final=False)
-    failed_rows = _judge_rows(engine, dataset, suite, parameters, run.id)
+    judge_rows(engine, dataset, suite, parameters, run.id)
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL work_mem = '256MB'"))
-        for values, failures in failed_rows.items():
-            _add_row_findings(connection, dataset, run.id, values, failures, rules)
         connection.exec_driver_sql(f"ANALYZE {STAGING}.{findings.name}")
         _drop_repeated_findings(connection, findings)
-        _blank(connection, dataset, run.id, suite)
         for spec in suite.sql:
             _add_sql_findings(connection, dataset, run.id, spec, rules[spec["meta"]["rule_id"]])
+        connection.exec_driver_sql(f"ANALYZE {STAGING}.{findings.name}")
     url = engine.url.render_as_string(hide_password=False)
     failed = judge_batch(suite, parameters, url=url, schema=STAGING, view=_view_name(dataset, run.id))
     stopping = [rules[rule_id] for rule_id in failed]
@@ -132,13 +113,12 @@ def _view_name(dataset: Dataset, run_id: int) -> str:
     return f"{dataset.name}_{run_id}_batch"
 
 
-def _create_view(connection: Connection, dataset: Dataset, run_id: int) -> None:
-    """What a suite's SQL sees as ``{batch}``: the rows that no rule of the data set itself keeps out."""
+def _create_view(connection: Connection, dataset: Dataset, suite: Suite, run_id: int) -> None:
+    """What a suite's SQL sees as ``{batch}``: the rows that no rule of the data set itself keeps out, as they load."""
     staged, findings = staging_table(dataset, run_id), finding_table(dataset, run_id)
-    gone = select(findings.c.row_no).where(
-        findings.c.fate.in_(("reject", "supersede")), findings.c.stage.in_(("extract", "validate"))
-    )
-    query = select(staged).where(staged.c.row_no.not_in(gone))
+    gone = select(findings.c.row_no).where(findings.c.fate.in_(KEPT_OUT), findings.c.stage.in_(("extract", "validate")))
+    blanked = {rule.columns[0] for rule in suite.rules.values() if rule.on_fail == "blank"}
+    query = select(staged.c.row_no, *values_of(dataset, staged, findings, blanked)).where(staged.c.row_no.not_in(gone))
     body = query.compile(connection, compile_kwargs={"literal_binds": True})
     name = f"{STAGING}.{_view_name(dataset, run_id)}"
     connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
@@ -148,69 +128,6 @@ def _create_view(connection: Connection, dataset: Dataset, run_id: int) -> None:
 def drop_view(connection: Connection, dataset: Dataset, run_id: int) -> None:
     """Drops the view that the suite's SQL saw."""
     connection.exec_driver_sql(f"DROP VIEW IF EXISTS {STAGING}.{_view_name(dataset, run_id)}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Values:
-    """A group of columns, and those of them that are null: values of one such shape are found by equality alone."""
-
-    columns: tuple[str, ...]
-    nulls: tuple[str, ...]
-
-
-def _judge_rows(
-    engine: Engine, dataset: Dataset, suite: Suite, parameters: dict[str, Any], run_id: int
-) -> dict[_Values, list[tuple[str, int]]]:
-    """The rules that fail, each with the first row that holds the values that fail it.
-
-    A rule on some columns gives the same answer for the same values, and values repeat: what Great Expectations
-    judges is each combination once, a few hundred in place of a million rows.
-    """
-    failures: dict[_Values, list[tuple[str, int]]] = {}
-    if not suite.row:
-        return failures
-    groups = list(suite.row_groups)
-    judge = RowJudge(suite, parameters)
-    for frame in distinct_frames(engine, dataset, groups, run_id):
-        frame["place"] = range(len(frame))
-        group_of, row_of = frame["group"].to_numpy(), frame["row_no"].to_numpy()
-        missing = {name: frame[name].isna().to_numpy() for group in groups for name in group}
-        for failure in judge.judge(frame):
-            for place in failure.places:
-                group = groups[int(group_of[place])]
-                # Rows of other groups are null in this rule's columns, and say nothing about it.
-                if failure.rule_id in suite.row_groups[group]:
-                    nulls = tuple(name for name in group if missing[name][place])
-                    values = _Values(columns=group, nulls=nulls)
-                    failures.setdefault(values, []).append((failure.rule_id, int(row_of[place])))
-    return failures
-
-
-def _add_row_findings(
-    connection: Connection,
-    dataset: Dataset,
-    run_id: int,
-    values: _Values,
-    failures: list[tuple[str, int]],
-    rules: dict[str, Rule],
-) -> None:
-    """A finding for every row that holds the same values as a first row that failed."""
-    staged, findings = staging_table(dataset, run_id), finding_table(dataset, run_id)
-    failed = select(
-        func.unnest(cast([rule_id for rule_id, _ in failures], ARRAY(Text))).label("rule_id"),
-        func.unnest(cast([rules[rule_id].on_fail for rule_id, _ in failures], ARRAY(Text))).label("fate"),
-        func.unnest(cast([",".join(rules[rule_id].columns) for rule_id, _ in failures], ARRAY(Text))).label("columns"),
-        func.unnest(cast([row for _, row in failures], ARRAY(BigInteger))).label("row_no"),
-    ).subquery()
-    first = staged.alias("first")
-    same = [
-        staged.c[name].is_(None) if name in values.nulls else staged.c[name] == first.c[name] for name in values.columns
-    ]
-    rows = select(
-        staged.c.row_no, literal("suite"), failed.c.rule_id, failed.c.columns, literal(""), failed.c.fate
-    ).select_from(failed.join(first, first.c.row_no == failed.c.row_no).join(staged, and_(*same)))
-    columns = ["row_no", "stage", "rule_id", "column_name", "cause", "fate"]
-    connection.execute(insert(findings).from_select(columns, rows))
 
 
 def _add_sql_findings(connection: Connection, dataset: Dataset, run_id: int, spec: dict[str, Any], rule: Rule) -> None:
@@ -262,12 +179,3 @@ def _drop_repeated_findings(connection: Connection, findings: Table) -> None:
     )
     connection.execute(delete(findings).where(findings.c.stage == "suite", derived | malformed))
     connection.execute(delete(findings).where(findings.c.stage == "validate", findings.c.fate == "reject", malformed))
-
-
-def _blank(connection: Connection, dataset: Dataset, run_id: int, suite: Suite) -> None:
-    """Removes the values that rules with on_fail blank found bad; the row loads without them."""
-    staged, findings = staging_table(dataset, run_id), finding_table(dataset, run_id)
-    for rule in suite.rules.values():
-        if rule.on_fail == "blank":
-            rows = select(findings.c.row_no).where(findings.c.rule_id == rule.rule_id)
-            connection.execute(update(staged).where(staged.c.row_no.in_(rows)).values({rule.columns[0]: None}))

@@ -11,14 +11,13 @@ from sqlalchemy import (
     Table,
     and_,
     cast,
+    column,
     exists,
     func,
     insert,
     literal,
-    null,
-    or_,
     select,
-    text,
+    table,
     tuple_,
 )
 
@@ -60,10 +59,11 @@ def _add_repetitions(connection: Connection, dataset: Dataset, staged: Table, fi
     repeated = select(*key).where(*complete).group_by(*key).having(func.count() > 1)
     if create_temporary(connection, "repeated", repeated) == 0:
         return
-    content = cast(func.row(*[staged.c[column.name] for column in dataset.columns]), String)
+    content = cast(func.row(*[_plain(staged.c[column.name], column.type) for column in dataset.columns]), String)
     differ = func.min(content).over(partition_by=key) != func.max(content).over(partition_by=key)
     place = func.row_number().over(partition_by=key, order_by=staged.c.row_no)
-    together = tuple_(*key).in_(text(f"SELECT {', '.join(dataset.key)} FROM repeated").columns(*key))
+    again = table("repeated", *[column(name) for name in dataset.key])
+    together = tuple_(*key).in_(select(*[again.c[name] for name in dataset.key]))
     rows = select(staged.c.row_no, place.label("place"), differ.label("differ")).where(together).subquery()
     no_cause = literal("").label("cause")
     about = ",".join(dataset.key)
@@ -71,6 +71,11 @@ def _add_repetitions(connection: Connection, dataset: Dataset, staged: Table, fi
     duplicates = select(rows.c.row_no, no_cause).where(~rows.c.differ, rows.c.place > 1)
     _add(connection, findings, f"{dataset.name}.key.conflict", about, conflicts)
     _add(connection, findings, f"{dataset.name}.key.duplicate", about, duplicates, "supersede")
+
+
+def _plain(value: Any, kind: str) -> Any:
+    """1.0 and 1.00 are the same number."""
+    return func.trim_scale(value) if kind == "decimal" else value
 
 
 def _orphans(staged: Table, parent: Parent, table: Table | None) -> Select[Any]:
@@ -81,19 +86,3 @@ def _orphans(staged: Table, parent: Parent, table: Table | None) -> Select[Any]:
         )
     found = exists().where(*[table.c[name] == staged.c[name] for name in parent.on])
     return select(staged.c.row_no, literal("").label("cause")).where(complete, ~found)
-
-
-def sent_but_rejected(dataset: Dataset, staged: Table, findings: Table, target: Table) -> Any:
-    """Whether a rejected row may be the target's row: every part of its key that can be read is the same.
-
-    Nobody disappears because a line was bad: such a row of the target is not taken for a vanished one. A line that
-    tells no more than its scope is nobody's, or one line of commas would keep everybody.
-    """
-    telling = [name for name in dataset.key if name not in dataset.scope] or dataset.key
-    rejected = select(findings.c.row_no).where(findings.c.fate == "reject")
-    return exists().where(
-        staged.c.row_no.in_(rejected),
-        or_(*[staged.c[name].is_(null()) for name in dataset.key]),
-        or_(*[staged.c[name].is_not(null()) for name in telling]),
-        *[or_(staged.c[name].is_(null()), staged.c[name] == target.c[name]) for name in dataset.key],
-    )

@@ -20,6 +20,7 @@ _ROWS_ONLY = {
     "exclude_unexpected_values": True,
     "partial_unexpected_count": 0,
 }
+CRASHED = "suite.crashed"
 _COUNTS_ONLY = {"result_format": "BASIC", "exclude_unexpected_values": True, "partial_unexpected_count": 0}
 
 
@@ -56,7 +57,10 @@ class RowJudge:
         for outcome in result.results:
             rule_id = _rule_id(outcome)
             if not outcome.success:
-                yield Failure(rule_id=rule_id, places=_places(outcome.result.get("unexpected_index_list") or []))
+                places = _places(outcome.result.get("unexpected_index_list") or [])
+                if not places:
+                    raise Held(f"Rule {rule_id} failed without naming a row; correct it in the suite.", rule_id=CRASHED)
+                yield Failure(rule_id=rule_id, places=places)
 
 
 def judge_batch(suite: Suite, parameters: dict[str, Any], *, url: str, schema: str, view: str) -> list[str]:
@@ -117,16 +121,14 @@ def _run(definition: Any, parameters: dict[str, Any], form: dict[str, Any], data
         # Its text may quote a row.
         raise Held(
             f"Suite {definition.suite.name}: a rule could not be evaluated ({type(error).__name__}).",
-            rule_id="suite.crashed",
+            rule_id=CRASHED,
         ) from None
     for outcome in result.results:
         if (outcome.exception_info or {}).get("raised_exception") is not False:
             message = f"Rule {_rule_id(outcome)} could not be evaluated; correct it in the suite."
-            raise Held(message, rule_id="suite.crashed")
+            raise Held(message, rule_id=CRASHED)
     if len(result.results) != count:
-        raise Held(
-            f"Suite {definition.suite.name}: {len(result.results)} of {count} rules ran.", rule_id="suite.crashed"
-        )
+        raise Held(f"Suite {definition.suite.name}: {len(result.results)} of {count} rules ran.", rule_id=CRASHED)
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 # Rows per frame: below 250,000 the fixed cost of a Great Expectations run shows, above it memory does.
 FRAME_ROWS = 250_000
+# PostgreSQL's GROUPING() takes so many columns.
+MOST_GROUPED = 31
+LAST_DAY = datetime.date(2262, 4, 11)
 
 
 def distinct_frames(
@@ -28,17 +32,33 @@ def distinct_frames(
     A frame holds all columns of all groups. ``group`` says which group (by index) a row belongs to, and the columns
     outside that group are null; ``row_no`` is the first staged row that holds the values.
     """
-    columns = sorted({name for group in groups for name in group})
-    types: dict[str, ColumnType] = {"row_no": "integer", "outside": "integer"}
-    types |= {name: dataset.column(name).type for name in columns}
-    waiting: list[Any] = []
-    for block in _read(engine, _distinct(dataset, groups, columns, run_id), types):
-        waiting.append(block)
-        if sum(piece.num_rows for piece in waiting) >= FRAME_ROWS:
-            yield _frame(waiting, groups, columns)
-            waiting = []
-    if waiting:
-        yield _frame(waiting, groups, columns)
+    every = {name: dataset.column(name).type for name in sorted({name for group in groups for name in group})}
+    for pack in _packs(groups):
+        columns = sorted({name for group in pack for name in group})
+        group_of = {_outside(group, columns): groups.index(group) for group in pack}
+        types: dict[str, ColumnType] = {"row_no": "integer", "outside": "integer"}
+        types |= {name: every[name] for name in columns}
+        waiting: list[Any] = []
+        for block in _read(engine, _distinct(dataset, pack, columns, run_id), types):
+            waiting.append(block)
+            if sum(piece.num_rows for piece in waiting) >= FRAME_ROWS:
+                yield _frame(waiting, group_of, every)
+                waiting = []
+        if waiting:
+            yield _frame(waiting, group_of, every)
+
+
+def _packs(groups: list[tuple[str, ...]]) -> list[list[tuple[str, ...]]]:
+    """The groups by as many as GROUPING() takes at a time."""
+    packs: list[list[tuple[str, ...]]] = []
+    columns: set[str] = set()
+    for group in groups:
+        if not packs or len(columns | set(group)) > MOST_GROUPED:
+            packs.append([])
+            columns = set()
+        packs[-1].append(group)
+        columns |= set(group)
+    return packs
 
 
 def _distinct(dataset: Dataset, groups: list[tuple[str, ...]], columns: list[str], run_id: int) -> Select[Any]:
@@ -91,13 +111,7 @@ def _open(source: Any, types: dict[str, ColumnType]) -> Any:
     import pyarrow as pa
     import pyarrow.csv as arrow_csv
 
-    kinds = {
-        "text": pa.string(),
-        "integer": pa.int64(),
-        "decimal": pa.float64(),
-        "date": pa.date32(),
-        "boolean": pa.bool_(),
-    }
+    kinds = _arrow_types()
     try:
         return arrow_csv.open_csv(
             source,
@@ -118,19 +132,35 @@ def _open(source: Any, types: dict[str, ColumnType]) -> Any:
         raise
 
 
-def _frame(blocks: list[Any], groups: list[tuple[str, ...]], columns: list[str]) -> pd.DataFrame:
+def _arrow_types() -> dict[ColumnType, Any]:
+    import pyarrow as pa
+
+    return {
+        "text": pa.string(),
+        "integer": pa.int64(),
+        "decimal": pa.float64(),
+        "date": pa.date32(),
+        "boolean": pa.bool_(),
+    }
+
+
+def _frame(blocks: list[Any], group_of: dict[int, int], columns: dict[str, ColumnType]) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
     import pyarrow.compute as pc
 
     table = pa.Table.from_batches(blocks)
+    for name, kind in columns.items():
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(len(table), _arrow_types()[kind]))
     for index, field in enumerate(table.schema):
         if pa.types.is_date(field.type):
-            # Great Expectations is five times slower on any other unit than nanoseconds.
-            table = table.set_column(index, field.name, pc.cast(table.column(index), pa.timestamp("ns")))
+            # Great Expectations is five times slower on any other unit than nanoseconds, which end in 2262: a
+            # far-away day, the usual end of what is open, stays a far-away day.
+            bounded = pc.min_element_wise(table.column(index), LAST_DAY, skip_nulls=False)
+            table = table.set_column(index, field.name, pc.cast(bounded, pa.timestamp("ns")))
     nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     with_nulls = {field.type for field in table.schema if table.column(field.name).null_count}
     frame: pd.DataFrame = table.to_pandas(types_mapper=lambda kind: nullable.get(kind) if kind in with_nulls else None)
-    group_of = {_outside(group, columns): index for index, group in enumerate(groups)}
     frame["group"] = frame.pop("outside").map(group_of).astype("int64")
     return frame

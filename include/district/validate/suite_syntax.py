@@ -15,8 +15,28 @@ _COLUMN_FIELDS = ("column", "column_A", "column_B")
 PARAMETERS = ("min_rows", "max_rows", "night", "night_plus_90", "school_year_first_day", "school_year_last_day")
 """What a suite may refer to as ``{"$PARAMETER": name}``."""
 SQL_TYPE = "unexpected_rows_expectation"
-# They compare rows with one another, or forgive a share of them; a row's fate is its own.
-_NOT_BY_ROW = ("unique", "increasing", "decreasing")
+# A row's fate is its own: what compares rows with one another is not among these.
+ROW_TYPES = frozenset(
+    f"expect_{name}"
+    for name in (
+        "column_values_to_be_in_set",
+        "column_values_to_not_be_in_set",
+        "column_values_to_be_between",
+        "column_values_to_be_null",
+        "column_values_to_not_be_null",
+        "column_values_to_match_regex",
+        "column_values_to_not_match_regex",
+        "column_values_to_match_regex_list",
+        "column_values_to_not_match_regex_list",
+        "column_value_lengths_to_be_between",
+        "column_value_lengths_to_equal",
+        "column_pair_values_a_to_be_greater_than_b",
+        "column_pair_values_to_be_equal",
+        "column_pair_values_to_be_in_set",
+        "multicolumn_sum_to_equal",
+        "select_column_values_to_be_unique_within_record",
+    )
+)
 _ROW_FATES = ("reject", "blank", "report")
 _BATCH_FATES = ("hold", "refuse", "report")
 # Their observed value is data; it would be kept in the result whatever the result format says.
@@ -70,8 +90,8 @@ def rule_of(spec: dict[str, Any], dataset: Dataset, where: str, *, by_row: bool)
     on_fail = meta.get("on_fail", default)
     if on_fail not in (_ROW_FATES if names_rows else _BATCH_FATES):
         raise Held(f"{where}: on_fail {on_fail} does not fit {spec['type']}.", rule_id="suite.meta")
-    if by_row and (any(part in spec["type"] for part in _NOT_BY_ROW) or "mostly" in spec["kwargs"]):
-        message = f"{where}: {spec['type']} looks at more than one row; write it as {SQL_TYPE}, and without mostly."
+    if by_row and (spec["type"] not in ROW_TYPES or "mostly" in spec["kwargs"]):
+        message = f"{where}: {spec['type']} does not judge each row alone; write it as {SQL_TYPE}, and without mostly."
         raise Held(message, rule_id="suite.rule")
     _check_kwargs(spec, where)
     columns = columns_of(spec)
