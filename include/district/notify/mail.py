@@ -49,11 +49,12 @@ def queue_digest(connection: Connection, night: datetime.date) -> int:
     earlier = connection.execute(select(func.count()).where(mail.c.key.like(f"digest/{night}/%"))).scalar_one()
     if not runs and earlier:
         return 0
-    bad = [run for run in runs if run.state not in _GOOD]
-    outcome = f"{len(bad)} of {len(runs)} did not load" if bad else f"{len(runs)} loaded"
+    shown = _standing(runs)
+    bad = [run for run in shown if run.state not in _GOOD]
+    outcome = f"{len(bad)} of {len(shown)} did not load" if bad else f"{len(shown)} loaded"
     subject = f"Imports of {night}: {outcome}" + (" (addition)" if earlier else "")
     owners = sorted({run.owner for run in runs}) or ["data_person"]
-    mail_id = _queue(connection, f"digest/{night}/{earlier + 1}", owners, subject, runs, night, absent=absent)
+    mail_id = _queue(connection, f"digest/{night}/{earlier + 1}", owners, subject, shown, night, absent=absent)
     told = import_run.c.id.in_([run.id for run in runs])
     connection.execute(update(import_run).where(told).values(digest_id=mail_id))
     return len(runs)
@@ -93,6 +94,12 @@ def _absent(connection: Connection, night: datetime.date) -> list[str]:
     recent = select(import_run.c.dataset).where(nightly, import_run.c.night.between(since, night)).distinct()
     tonight = select(import_run.c.dataset).where(import_run.c.night == night)
     return sorted(connection.execute(recent.where(import_run.c.dataset.not_in(tonight))).scalars())
+
+
+def _standing(runs: list[Row[Any]]) -> list[Row[Any]]:
+    """The runs but for those that did not load and have loaded since: people were told of them at once."""
+    loaded = {(run.dataset, run.partition): run.id for run in runs if run.state in _GOOD}
+    return [run for run in runs if run.state in _GOOD or run.id > loaded.get((run.dataset, run.partition), 0)]
 
 
 def _queue(
