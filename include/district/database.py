@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, NullPool, Select, Table, create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.schema import CreateColumn, CreateTable
+from sqlalchemy.schema import CreateTable
 
 from district.calendar import calendar_rows
 from district.dataset import Dataset
@@ -71,28 +71,47 @@ def prepare_alone(connection: Connection) -> None:
 def ensure_target(connection: Connection, dataset: Dataset) -> Table:
     """The data set's table, created or widened by new columns; never narrowed.
 
+    A column that is no longer required, or no longer declared, may be empty from now on.
+
     Raises:
-        ImportStopped: the declaration changed the type of a column that already holds data.
+        ImportStopped: the declaration changed the key, or the type of a column that already holds data.
     """
     table = target_table(dataset)
     inspector = inspect(connection)
     if not inspector.has_table(table.name, schema=DISTRICT):
         connection.execute(CreateTable(table))
         return table
-    present = {column["name"]: column["type"] for column in inspector.get_columns(table.name, schema=DISTRICT)}
+    stored = {column["name"]: column for column in inspector.get_columns(table.name, schema=DISTRICT)}
+    keys = inspector.get_unique_constraints(table.name, schema=DISTRICT)
     preparer = connection.dialect.identifier_preparer
+    alter = f"ALTER TABLE {preparer.format_table(table)}"
+    added = {
+        column.name: f"ADD COLUMN {preparer.quote(column.name)} {column.type.compile(connection.dialect)}"
+        for column in table.columns
+        if column.name not in stored
+    }
+    name = f"{dataset.name}_key"
+    kept = next((key["column_names"] for key in keys if key["name"] == name), [])
+    if set(kept) != set(dataset.key):
+        key = ", ".join(preparer.quote(column) for column in dataset.key)
+        rebuilt = f"DROP CONSTRAINT IF EXISTS {name}, ADD CONSTRAINT {name} UNIQUE ({key})"
+        steps = ", ".join([*(added[column] for column in dataset.key if column in added), rebuilt])
+        raise ImportStopped(
+            f"Data set {dataset.name}: its key is declared ({key}) and stored ({', '.join(kept)}). "
+            f"Put the old key back, or let IT staff rebuild it: {alter} {steps};"
+        )
     for column in table.columns:
-        if column.name not in present:
-            column.nullable = True
-            ddl = CreateColumn(column).compile(dialect=connection.dialect)
-            connection.execute(text(f"ALTER TABLE {preparer.format_table(table)} ADD COLUMN {ddl}"))
-            continue
         wanted = column.type.compile(connection.dialect)
-        if present[column.name].compile(connection.dialect) != wanted:
+        if column.name in stored and stored[column.name]["type"].compile(connection.dialect) != wanted:
             raise ImportStopped(
                 f"Data set {dataset.name}: column {column.name} is declared {wanted} and stored otherwise; "
                 "declare it under a new name, or migrate the table first."
             )
+    bound = [name for name, column in stored.items() if not column["nullable"]]
+    relaxed = [name for name in bound if name not in table.columns or table.columns[name].nullable]
+    changes = [*added.values(), *(f"ALTER COLUMN {preparer.quote(name)} DROP NOT NULL" for name in relaxed)]
+    if changes:
+        connection.execute(text(f"{alter} {', '.join(changes)}"))
     return table
 
 

@@ -13,6 +13,8 @@ ColumnType = Literal["text", "integer", "decimal", "date", "boolean"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _RESERVED = frozenset({"import_run_id", "source_line", "withdrawn_at", "row_no"})
+# A table of the schema ``district`` that is no data set's.
+_RESERVED_TABLES = frozenset({"calendar_date"})
 
 
 class DatasetError(ValueError):
@@ -95,6 +97,8 @@ class Dataset:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             self._slip("its name must be lower case letters, digits and _, at most 48 characters")
+        if self.name in _RESERVED_TABLES:
+            self._slip("its table's name is taken by the district's own calendar; choose another")
         names = [column.name for column in self.columns]
         targets = self.target_columns
         for repeated in sorted({name for name in targets if targets.count(name) > 1}):
