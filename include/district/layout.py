@@ -66,9 +66,11 @@ class Layout:
         if not self.fixed_width and len(self.delimiter) != 1:
             self._slip("the delimiter must be one character")
         try:
-            codecs.lookup(self.encoding)
+            encoding = codecs.lookup(self.encoding).name
         except (LookupError, ValueError):
             self._slip(f"Python knows no encoding {self.encoding}; utf-8, cp1252 and utf-16 are usual")
+        # One name for one encoding; whether UTF-8 has a byte order mark is the file's affair.
+        object.__setattr__(self, "encoding", encoding.removesuffix("-sig"))
         for name, pattern in self.patterns.items():
             try:
                 re.compile(pattern)
@@ -81,6 +83,16 @@ class Layout:
                 self._slip(f"column {name}: a position counts from 1 and needs header: false")
             if isinstance(place, str) and not self.header and not self.fixed_width:
                 self._slip(f"column {name}: without a header row give its position, such as 3")
+
+    @property
+    def is_utf8(self) -> bool:
+        """Whether the source writes UTF-8, with or without a byte order mark."""
+        return self.encoding == "utf-8"
+
+    @property
+    def codec(self) -> str:
+        """Python's name for decoding with; it takes a byte order mark off."""
+        return "utf-8-sig" if self.is_utf8 else self.encoding
 
     def _slip(self, what: str) -> None:
         raise LayoutError(f"Layout {self.name}: {what}.")

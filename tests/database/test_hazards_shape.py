@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
+import json
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +14,7 @@ import pytest
 
 from district.dataset import Dataset, Files
 from district.layout import Layout
-from importing import CHILDREN, HEADER, Outcome, Place, canaries_of, child, children, csv_bytes
+from importing import CHILDREN, HEADER, Outcome, Place, canaries_of, child, children, csv_bytes, with_gate
 
 BOM = b"\xef\xbb\xbf"
 ROWS = children()
@@ -227,6 +229,26 @@ CASES = [
         "file.column_missing",
         "Did 'last_nam' take its place?",
     ),
+    refused(
+        "36-a-long-value-is-no-hint",
+        header(lambda names: [*names[:3], "Quexaro001 " + "last_name " * 9, *names[4:]]),
+        "file.column_missing",
+        "'last_name'. Mend the export",
+    ),
+    refused(
+        "30-unclosed-quote-in-the-header",
+        header(lambda names: [*names[:3], '"last_name', *names[4:]]),
+        "file.unclosed_quote",
+        "in the header line",
+    ),
+    loads(
+        "40-missing-and-optional",
+        columns(lambda record: record[:-1]),
+        dataset=dataclasses.replace(
+            with_gate(CHILDREN, updated=1), layout=dataclasses.replace(CHILDREN.layout, optional=("fte",))
+        ),
+        issues={"file.column_absent": 1},
+    ),
     refused("36-no-header", text(*LINES), "file.no_header", "header"),
     refused(
         "36-no-header-twin-values",
@@ -420,3 +442,17 @@ def test_14_a_zip_under_a_text_name(loaded: Place) -> None:
     outcome = loaded.night(zipped(GOOD))
     assert (outcome.state, outcome.rule_id) == ("refused", "file.kind")
     assert "zip or Excel" in outcome.message
+
+
+def test_a_manifest_speaks_of_the_zip_that_was_delivered(loaded: Place) -> None:
+    path = loaded.drop(zipped(GOOD), name="children_1.zip")
+    manifest = path.with_name(path.name + ".manifest.json")
+    manifest.write_text(json.dumps({"rows": 41, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}))
+    assert loaded.run(ZIPPED).state == "loaded"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "UTF-8", "utf8", "U8", "UTF_8"])
+def test_utf_8_by_any_name(loaded: Place, encoding: str) -> None:
+    dataset = dataclasses.replace(CHILDREN, layout=Layout(encoding=encoding))
+    outcome = loaded.night(BOM + text(HEAD, *LINES), dataset=dataset)
+    assert (outcome.state, outcome.message, loaded.issues(outcome)) == ("loaded", "", {})

@@ -15,15 +15,17 @@ from typing import Literal
 from district.dataset import Dataset
 from district.extract.landing import Landed
 from district.extract.plan import FileWarning, Plan
-from district.extract.records import head_lines
+from district.extract.records import ends_inside_quotes, head_lines
 from district.layout import Layout
 from district.run import Refused
 
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad]")
 ALL_OTHERS = "*"
+LONGEST_HEADER = 60
 
 
 def delimited_plan(landed: Landed, dataset: Dataset, layout: Layout, name: str) -> Plan:
+    _check_header_closed(landed, layout, name)
     sent = read_header(landed, layout)
     wanted = {c.name: layout.columns.get(c.name, c.name) for c in dataset.columns if c.name not in layout.constants}
     _check_delimiter(layout, sent, name)
@@ -53,8 +55,22 @@ def _check_repeated(sent: list[str], wanted: dict[str, str], name: str) -> None:
     for folded, headers in alike.items():
         ambiguous = len(headers) > 1 and folded in wanted and wanted[folded] not in headers
         if ambiguous or len(set(headers)) < len(headers):
-            message = f"{name} has the header {headers[0]!r} {len(headers)} times; export it once, or name positions."
+            which = repr(headers[0]) if _may_be_quoted(headers[0]) else "of one name"
+            message = f"{name} has the header {which} {len(headers)} times; export it once, or name positions."
             raise Refused(message, rule_id="file.duplicate_header")
+
+
+def _check_header_closed(landed: Landed, layout: Layout, name: str) -> None:
+    """A quote that the first line opens and does not close takes children's rows for a header."""
+    first = next(iter(head_lines(landed, layout)), "")
+    if layout.header and layout.quote and ends_inside_quotes(first, layout):
+        message = f"{name}: a quote opened in the header line is never closed; mend the export."
+        raise Refused(message, rule_id="file.unclosed_quote")
+
+
+def _may_be_quoted(header: str) -> bool:
+    """Whether what stands in the header's place may be told: a name is short and on one line."""
+    return len(header) <= LONGEST_HEADER and header.isprintable()
 
 
 def _listed(headers: list[str]) -> str:
@@ -85,9 +101,19 @@ def _match_headers(
             )
         elif column not in layout.optional:
             missing.append(header)
+        else:
+            warnings.append(
+                FileWarning(
+                    rule_id="file.column_absent",
+                    cause=header,
+                    title="A column that the source may leave out is not in the file; it is empty in every row",
+                    fix="Nothing, if the source has none; otherwise have the export written with it.",
+                    severity="info",
+                )
+            )
     unused = [header for index, header in enumerate(sent) if index not in places.values()]
     if missing:
-        near = difflib.get_close_matches(missing[0], unused, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(missing[0], filter(_may_be_quoted, unused), n=1, cutoff=0.5)
         hint = f" Did {near[0]!r} take its place?" if near else ""
         several = "s" if len(missing) > 1 else ""
         message = f"{name} lacks the column{several} {_listed(missing)}.{hint} Mend the export or its layout."
@@ -96,7 +122,7 @@ def _match_headers(
         warnings += [
             FileWarning(
                 rule_id="file.new_column",
-                cause="".join(character for character in header[:60] if character.isprintable()),
+                cause=header if _may_be_quoted(header) else "(not a name)",
                 title="A column that the layout does not know; it is not loaded",
                 fix="Add it to the data set, or to the layout's `ignored`.",
             )

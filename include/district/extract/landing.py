@@ -52,13 +52,14 @@ class Landed:
 
     path: Path
     sha256: str
+    delivered_sha256: str
+    """Of the file that was delivered: the zip's, where the copy is of a member."""
     size: int
     head: bytes
     newlines: int
     returns: int
     return_newlines: int
     quotes: int
-    nuls: int
     final_newline: bool
     blank_lines: bool
     """There may be some."""
@@ -134,8 +135,7 @@ def wait_until_stable(arrival: Arrival, seconds: float, *, sleep: Callable[[floa
         after = arrival.path.stat()
     except FileNotFoundError:
         raise NotArrived(f"{arrival.path.name} was taken away while it arrived.") from None
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise NotArrived(f"{arrival.path.name} is still growing.")
+    _check_same(before, after, arrival.path.name)
 
 
 def land(path: Path, folder: Path, *, member: str = "") -> Landed:
@@ -144,8 +144,10 @@ def land(path: Path, folder: Path, *, member: str = "") -> Landed:
     The copy is written under a temporary name and renamed, so a killed landing leaves no half file behind.
 
     Raises:
-        Refused: a zip holds what no extract holds.
+        NotArrived: the delivery changed while it was copied.
+        Refused: a zip holds what no extract holds, or a landed copy is no longer what its name says.
     """
+    before = path.stat()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".landing-")  # mode 0600
     census = _Census()
@@ -156,13 +158,28 @@ def land(path: Path, folder: Path, *, member: str = "") -> Landed:
                 copy.write(block)
             copy.flush()
             os.fsync(copy.fileno())
+        delivered = _sha256(path) if member else census.sha256
+        _check_same(before, path.stat(), path.name)
+        if path.parent == folder and path.name != census.sha256:
+            message = f"The landed copy {path.name[:12]} has changed on the disk; clear `extract` to land it again."
+            raise Refused(message, rule_id="file.landed_copy")
         target = folder / census.sha256
         Path(temporary).chmod(0o400)
         Path(temporary).replace(target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return census.landed(target)
+    return census.landed(target, delivered)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_same(before: os.stat_result, after: os.stat_result, name: str) -> None:
+    if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
+        raise NotArrived(f"{name} is still growing.")
 
 
 def _blocks(path: Path, member: str) -> Iterator[bytes]:
@@ -214,7 +231,7 @@ class _Census:
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
-        self._size = self._newlines = self._returns = self._return_newlines = self._quotes = self._nuls = 0
+        self._size = self._newlines = self._returns = self._return_newlines = self._quotes = 0
         self._invalid_at: int | None = None
         self._head = self._last = b""
         self._blank_lines = False
@@ -232,7 +249,6 @@ class _Census:
         self._returns += returns
         self._return_newlines += (self._last[-1:] == b"\r" and block[:1] == b"\n") + (returns and block.count(b"\r\n"))
         self._quotes += block.count(b'"')
-        self._nuls += block.count(b"\0")
         if not self._blank_lines:
             seam = self._last[-2:] + block[:2] if self._size else b"\n" + block[:1]
             pairs = _BLANK if returns or b"\r" in self._last else _BLANK[:1]
@@ -246,19 +262,19 @@ class _Census:
         self._size += len(block)
         self._last = (self._last + block[-4:])[-4:]
 
-    def landed(self, path: Path) -> Landed:
+    def landed(self, path: Path, delivered_sha256: str) -> Landed:
         if self._invalid_at is None and (cut := len(self._utf8.getstate()[0])):
             self._invalid_at = self._size - cut
         return Landed(
             path=path,
             sha256=self.sha256,
+            delivered_sha256=delivered_sha256,
             size=self._size,
             head=self._head,
             newlines=self._newlines,
             returns=self._returns,
             return_newlines=self._return_newlines,
             quotes=self._quotes,
-            nuls=self._nuls,
             # Some senders still close a file with Ctrl-Z.
             final_newline=self._last.rstrip(b"\x1a").endswith((b"\n", b"\r")),
             blank_lines=self._blank_lines,

@@ -108,7 +108,6 @@ def _open(landed: Landed, layout: Layout, plan: Plan, pending: deque[Malformed])
 
     width = 1 if layout.fixed_width else plan.width
     indexes = [0] if layout.fixed_width else sorted(plan.places.values())
-    encoding = "utf8" if layout.encoding.lower().startswith(("utf-8", "utf8")) else layout.encoding
     try:
         return arrow_csv.open_csv(
             pa.OSFile(str(landed.path)),
@@ -117,7 +116,7 @@ def _open(landed: Landed, layout: Layout, plan: Plan, pending: deque[Malformed])
                 use_threads=False,
                 block_size=BATCH_BYTES,
                 column_names=[f"f{index}" for index in range(width)],
-                encoding=encoding,
+                encoding="utf8" if layout.is_utf8 else layout.encoding,
             ),
             arrow_csv.ParseOptions(
                 delimiter=_NEVER_IN_TEXT if layout.fixed_width else layout.delimiter,

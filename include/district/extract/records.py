@@ -32,7 +32,7 @@ def pick_records(path: Path, layout: Layout, lines: Collection[int]) -> Iterator
     if layout.quote and not layout.fixed_width and _may_hold(path, layout):
         yield from (record for record in records(path, layout) if record.line in lines)
         return
-    with path.open(encoding=layout.encoding.replace("utf-8", "utf-8-sig"), newline=None) as file:
+    with path.open(encoding=layout.codec, newline=None) as file:
         behind = 0
         for number in sorted(lines):
             line = next(itertools.islice(file, number - behind - 1, None), "")
@@ -49,7 +49,7 @@ def _may_hold(path: Path, layout: Layout) -> bool:
 def records(path: Path, layout: Layout, *, width: int = 0) -> Iterator[Record]:
     """The file's records, a quoted line break inside one; blank lines are passed over, as the reader does."""
     quoted = bool(layout.quote) and not layout.fixed_width
-    with path.open(encoding=layout.encoding.replace("utf-8", "utf-8-sig"), newline=None) as file:
+    with path.open(encoding=layout.codec, newline=None) as file:
         first = 0
         parts: list[str] = []
         inside = swallowed = False
@@ -65,7 +65,7 @@ def records(path: Path, layout: Layout, *, width: int = 0) -> Iterator[Record]:
                 swallowed = True
             parts.append(line)
             if quoted and (inside or line.count(layout.quote) % 2):
-                inside = _open_after(line, inside, layout)
+                inside = ends_inside_quotes(line, layout, inside=inside)
             if inside and len(parts) < MAX_RECORD_LINES:
                 continue
             yield Record(line=first, text="\n".join(parts), swallowed=swallowed or inside)
@@ -74,7 +74,7 @@ def records(path: Path, layout: Layout, *, width: int = 0) -> Iterator[Record]:
             yield Record(line=first, text="\n".join(parts), swallowed=True)
 
 
-def _open_after(line: str, inside: bool, layout: Layout) -> bool:
+def ends_inside_quotes(line: str, layout: Layout, *, inside: bool = False) -> bool:
     """Whether a quoted field is open after the line: a quote opens one only where a field starts."""
     at_start = not inside
     index = 0
@@ -117,5 +117,5 @@ def count_lines(landed: Landed, layout: Layout, width: int, name: str) -> tuple[
 
 def head_lines(landed: Landed, layout: Layout) -> list[str]:
     """The lines of the file's first megabyte that are not blank."""
-    text = landed.head.decode(layout.encoding.replace("utf-8", "utf-8-sig"), errors="replace")
+    text = landed.head.decode(layout.codec, errors="replace")
     return [line for line in re.split("\r\n|\r|\n", text) if line.strip("\x1a")]

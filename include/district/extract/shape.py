@@ -61,22 +61,21 @@ def _check_kind(landed: Landed, name: str) -> None:
 
 
 def _check_encoding(landed: Landed, layout: Layout, name: str) -> None:
-    encoding = layout.encoding.lower().replace("_", "-")
     declared = f"the layout {layout.name} says {layout.encoding}"
     start = landed.head[:512]
     # Without a mark, half the bytes of plain letters are zero.
-    if (start.startswith(_UTF16) or 3 * start.count(0) > len(start)) and not encoding.startswith("utf-16"):
+    if (start.startswith(_UTF16) or 3 * start.count(0) > len(start)) and not layout.encoding.startswith("utf-16"):
         message = f"{name} is UTF-16 from byte 0 and {declared}; export as {layout.encoding}."
         raise Refused(message, rule_id="file.encoding")
     if landed.head.startswith(_BOM + _BOM):
         raise Refused(f"{name} starts with two byte order marks; export it afresh.", rule_id="file.encoding")
-    if encoding in ("utf-8", "utf8", "utf-8-sig") and landed.invalid_utf8_at is not None:
+    if layout.is_utf8 and landed.invalid_utf8_at is not None:
         at = landed.invalid_utf8_at
         message = (
             f"{name} is not UTF-8 at byte {at} and {declared}; export as UTF-8, or declare its encoding (cp1252, say)."
         )
         raise Refused(message, rule_id="file.encoding")
-    if encoding not in ("utf-8", "utf8", "utf-8-sig"):
+    if not layout.is_utf8:
         _check_decodes(landed, layout, name)
 
 
@@ -98,7 +97,7 @@ def _check_decodes(landed: Landed, layout: Layout, name: str) -> None:
 
 
 def _check_manifest(landed: Landed, arrival: Arrival, name: str) -> None:
-    if arrival.sha256 and arrival.sha256.lower() != landed.sha256:
+    if arrival.sha256 and arrival.sha256.lower() != landed.delivered_sha256:
         raise Refused(f"{name} differs from the checksum in its manifest; transfer it again.", rule_id="file.checksum")
 
 
