@@ -97,9 +97,7 @@ def raw_copy(server: Server, database: str, path: Path) -> dict[str, float]:
     return {"wall": wall, "cpu": client + server_cpu(server) - at_server}
 
 
-def run_import(
-    environment: dict[str, str], dataset: str, file: Path, watch: Server | None = None
-) -> dict[str, float]:
+def run_import(environment: dict[str, str], dataset: str, file: Path, watch: Server | None = None) -> dict[str, float]:
     """The import in a process of its own; its figures come back as JSON."""
     command = [sys.executable, str(HERE / "one_import.py"), dataset, str(file), NIGHT]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)

@@ -106,7 +106,7 @@ def read_codes(connection: Connection, dataset: Dataset, source: str) -> dict[st
             crosswalk.c.standard_code,
         )
         query = select(*columns).where(crosswalk.c.code_set == column.code_set, crosswalk.c.source_system == source)
-        # Where two entries overlap, the later decision is the one in force.
+        # Where two entries overlap, the one that begins later is in force.
         rows = connection.execute(query.order_by(crosswalk.c.school_year_from)).all()
         found[column.name] = CodeSet(entries=tuple((row[0], row[1], row[2], row[3]) for row in rows))
     return found

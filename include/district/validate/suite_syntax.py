@@ -12,7 +12,7 @@ from district.validate.rules import OnFail, Rule, Severity, derived_rules
 _FIELDS = {"type", "kwargs", "severity", "meta", "id", "notes", "description", "rendered_content"}
 _META = ("rule_id", "title", "fix", "owner")
 _COLUMN_FIELDS = ("column", "column_A", "column_B")
-PARAMETERS = ("min_rows", "max_rows", "night", "night_plus_90", "school_year_first_day", "school_year_last_day")
+PARAMETERS = ("min_rows", "night", "night_plus_90", "school_year_first_day", "school_year_last_day")
 """What a suite may refer to as ``{"$PARAMETER": name}``."""
 SQL_TYPE = "unexpected_rows_expectation"
 # A row's fate is its own: what compares rows with one another is not among these.
