@@ -27,7 +27,7 @@ _DATASET = Annotated[str, typer.Argument(help="The data set's name, such as enro
 _LAYOUT = Annotated[
     Path | None, typer.Option(exists=True, dir_okay=False, help="A layout file (YAML) in place of the data set's own.")
 ]
-_PARTITION = Annotated[str, typer.Option(help="Night (YYYY-MM-DD) or administration; today's night if left out.")]
+_PARTITION = Annotated[str, typer.Option(help="Night (YYYY-MM-DD; today's if left out), or administration.")]
 
 
 def _plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -134,17 +134,26 @@ def _run_steps(name: str, file: Path, layout_file: Path | None, partition: str, 
 
     dataset: Dataset = find_dataset(name, settings().dags_folder)
     layout = read_layout(layout_file) if layout_file else None
+    if dataset.partition != "night" and not partition:
+        what = f"{name} is imported by {dataset.partition}: add --partition with the {dataset.partition} of the file"
+        known = ", ".join(each.key for each in settings().district.administrations)
+        typer.secho(f"{what}{f', one of {known}' if known else ''}.", fg="red", err=True)
+        raise typer.Exit(1)
     run_key = f"{'check' if preview else 'cli'}-{uuid.uuid4()}"
     chosen = partition or str(settings().district.today())
     stopped: ImportStopped | None = None
     try:
-        run: RunSummary = pipeline.extract(dataset, partition=chosen, run_key=run_key, file=file, layout=layout)
+        run: RunSummary = pipeline.extract(
+            dataset, partition=chosen, run_key=run_key, file=file, layout=layout, preview=preview
+        )
         if run.state != "unchanged":
             pipeline.validate(dataset, run_key=run_key)
             pipeline.load(dataset, run_key=run_key, preview=preview)
     except ImportStopped as error:
         stopped = error
-    pipeline.close(dataset, run_key=run_key, preview=preview)
+    finally:
+        # Also when a person presses Ctrl-C.
+        pipeline.close(dataset, run_key=run_key, preview=preview)
     print_run(dataset, run_key)
     if stopped is not None:
         typer.secho(f"{stopped.state.capitalize()}: {stopped}", fg="red", err=True)

@@ -6,14 +6,30 @@ import datetime
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, delete, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    case,
+    column,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from district.dataset import Dataset
 from district.extract.landing import Arrival, Landed
 from district.extract.plan import FileWarning
 from district.run import RunSummary, State
-from district.tables import crosswalk, delivery, finding_table, import_issue, import_run
+from district.tables import STAGING, crosswalk, delivery, finding_table, import_issue, import_run
 from district.validate.rules import Rule
 
 # A column of codes has no more of them than this, and they repeat; else another column stands in its place.
@@ -34,14 +50,36 @@ FINAL: tuple[State, ...] = (
     "failed",
     "missing",
 )
+# States that say that whatever went wrong before is over.
+_MENDED: tuple[State, ...] = ("extracted", "validated", "loaded", "unchanged")
+# Final states that no task tries again by itself.
+_SETTLED: tuple[State, ...] = ("checked", "loaded", "unchanged", "held", "refused", "blocked", "missing")
+# A run that has not ended by then was killed.
+LONGEST_RUN = datetime.timedelta(days=1)
 
 
-def open_run(connection: Connection, dataset: Dataset, *, partition: str, run_key: str, night: datetime.date) -> int:
+def open_run(
+    connection: Connection,
+    dataset: Dataset,
+    *,
+    partition: str,
+    run_key: str,
+    night: datetime.date,
+    preview: bool = False,
+) -> int:
     """The id of the run to extract for: a new one, or the one that an earlier try of the same task left unloaded."""
     latest = find_run(connection, dataset, run_key)
     if latest is not None and latest.state not in ("loaded", "unchanged"):
         connection.execute(delete(import_issue).where(import_issue.c.import_run_id == latest.id))
-        fresh = {"state": "started", "reason": "", "rule_id": "", "plan": None, "finished_at": None}
+        fresh: dict[str, Any] = {
+            "state": "started",
+            "preview": preview,
+            "reason": "",
+            "rule_id": "",
+            "plan": None,
+            "scope": None,
+            "finished_at": None,
+        }
         update_run(connection, latest.id, started_at=func.clock_timestamp(), **fresh, **dict.fromkeys(COUNTS, 0))
         return int(latest.id)
     values = {
@@ -51,6 +89,7 @@ def open_run(connection: Connection, dataset: Dataset, *, partition: str, run_ke
         "night": night,
         "owner": dataset.owner,
         "state": "started",
+        "preview": preview,
     }
     return int(connection.execute(insert(import_run).values(values).returning(import_run.c.id)).scalar_one())
 
@@ -65,6 +104,8 @@ def update_run(connection: Connection, run_id: int, **values: Any) -> None:
     """Sets columns of a run; a final state also says when it was reached, and is told of in the next digest."""
     if values.get("state") in FINAL:
         values |= {"finished_at": func.clock_timestamp(), "digest_id": None}
+    if values.get("state") in _MENDED:
+        values |= {"reason": "", "rule_id": ""}
     connection.execute(update(import_run).where(import_run.c.id == run_id).values(**values))
 
 
@@ -76,26 +117,52 @@ def summary(connection: Connection, run_id: int) -> RunSummary:
     return RunSummary(id=run_id, **texts, **counts)
 
 
-def last_loaded(connection: Connection, dataset: Dataset, partition: str) -> Row[Any] | None:
-    """The newest run whose rows stand in the table: of the data set, or of its partition where it has such."""
+def speaks_for(dataset: Dataset, partition: str, scope: list[list[str]] | None) -> ColumnElement[bool]:
+    """Whether a run is about some of the same rows: of the same partition, or with a scope value in common."""
+    if dataset.partition != "night":
+        return and_(import_run.c.dataset == dataset.name, import_run.c.partition == partition)
+    if not scope:
+        return import_run.c.dataset == dataset.name
+    held = func.jsonb_array_elements(import_run.c.scope).table_valued(column("value", JSONB))
+    values = [literal(value, JSONB) for value in scope]
+    shared = exists(select(literal(1)).select_from(held).where(held.c.value.in_(values)))
+    return and_(import_run.c.dataset == dataset.name, shared)
+
+
+def last_loaded(
+    connection: Connection, dataset: Dataset, partition: str, scope: list[list[str]] | None
+) -> Row[Any] | None:
+    """The newest run whose rows stand in the table, of those that speak for the same rows."""
     sent = (delivery.c.sha256, delivery.c.file_name, delivery.c.modified_at, delivery.c.landed_at)
     query = select(import_run, *sent).join(delivery)
-    query = query.where(import_run.c.dataset == dataset.name, import_run.c.state == "loaded")
-    if dataset.partition != "night":
-        query = query.where(import_run.c.partition == partition)
+    query = query.where(speaks_for(dataset, partition, scope), import_run.c.state == "loaded")
     return connection.execute(query.order_by(import_run.c.loaded_at.desc()).limit(1)).first()
 
 
-def was_loaded(connection: Connection, delivery_id: int) -> bool:
-    """Whether a delivery's rows have ever stood in the table."""
-    runs = select(import_run.c.id).where(import_run.c.delivery_id == delivery_id, import_run.c.state == "loaded")
-    return connection.execute(runs.limit(1)).first() is not None
+def run_of_delivery(connection: Connection, delivery_id: int) -> Row[Any] | None:
+    """The newest run that loaded a delivery; None where its rows have never stood in the table."""
+    runs = select(import_run).where(import_run.c.delivery_id == delivery_id, import_run.c.state == "loaded")
+    return connection.execute(runs.order_by(import_run.c.loaded_at.desc()).limit(1)).first()
 
 
 def parent_run(connection: Connection, parent: str, partition: str) -> Row[Any] | None:
-    """The newest run of a parent data set for the same night."""
+    """The run of a parent data set that tells how the same night went: one that loaded, else the newest.
+
+    Checks say nothing of the night, and neither does a run that was killed long ago.
+    """
+    alive = or_(import_run.c.state.in_(FINAL), import_run.c.started_at > func.now() - LONGEST_RUN)
     query = select(import_run).where(import_run.c.dataset == parent, import_run.c.partition == partition)
-    return connection.execute(query.order_by(import_run.c.id.desc()).limit(1)).first()
+    loaded = import_run.c.state.in_(("loaded", "unchanged"))
+    query = query.where(~import_run.c.preview, alive).order_by(loaded.desc(), import_run.c.id.desc())
+    return connection.execute(query.limit(1)).first()
+
+
+def left_in_staging(connection: Connection, dataset: Dataset) -> list[int]:
+    """Runs that are over, or were killed long ago, and whose rows are still in staging."""
+    name = func.concat(f"{STAGING}.{dataset.name}_", import_run.c.id)
+    over = or_(import_run.c.state.in_(_SETTLED), import_run.c.started_at < func.now() - LONGEST_RUN)
+    query = select(import_run.c.id).where(import_run.c.dataset == dataset.name, over)
+    return list(connection.execute(query.where(func.to_regclass(name).is_not(None))).scalars())
 
 
 def record_delivery(connection: Connection, dataset: Dataset, arrival: Arrival, landed: Landed) -> int:
@@ -186,7 +253,7 @@ def record_findings(connection: Connection, dataset: Dataset, run_id: int, rules
     )
     found = by_cause.c
     known = select(func.max(func.length(crosswalk.c.local_code)))
-    known = known.where(crosswalk.c.code_set.in_([column.code_set for column in dataset.coded]))
+    known = known.where(crosswalk.c.code_set.in_([each.code_set for each in dataset.coded]))
     too_long = func.length(found.cause) > func.greatest(CODE_LENGTH, known.scalar_subquery())
     causes = func.count().over(partition_by=found.rule_id)
     all_rows = func.sum(found.rows).over(partition_by=found.rule_id)
@@ -295,7 +362,7 @@ def rules_of(connection: Connection, run_id: int) -> list[RuleIssue]:
 
 def copy_issues(connection: Connection, from_run: int, to_run: int) -> None:
     """An unchanged file's issues are those it had when it was loaded."""
-    names = [column.name for column in import_issue.columns if column.name not in ("id", "import_run_id")]
+    names = [each.name for each in import_issue.columns if each.name not in ("id", "import_run_id")]
     rows = select(literal(to_run), *[import_issue.c[name] for name in names]).where(
         import_issue.c.import_run_id == from_run
     )

@@ -19,7 +19,7 @@ from district.dataset import Dataset
 from district.extract.landing import Arrival, find_delivery, land, wait_until_stable
 from district.extract.plan import FileWarning, Plan
 from district.extract.records import count_lines
-from district.extract.scope import check_scope
+from district.extract.scope import check_scope, staged_scope
 from district.extract.shape import check_shape
 from district.extract.staging import drop_staging, is_staged, stage
 from district.layout import Layout, choose_layout, layouts_of, with_fields
@@ -30,7 +30,7 @@ from district.settings import settings
 from district.tables import delivery, import_run
 from district.trouble import recorded
 from district.validate.batch import drop_view, validate_batch
-from district.validate.suite import read_suite, suite_version
+from district.validate.suite import names_the_night, read_suite, suite_version
 
 # Seconds by which a sender's clock may run ahead.
 CLOCK_TOLERANCE = 3600
@@ -52,10 +52,17 @@ _FUTURE = FileWarning(
 
 
 def extract(
-    dataset: Dataset, *, partition: str, run_key: str, file: Path | None = None, layout: Layout | None = None
+    dataset: Dataset,
+    *,
+    partition: str,
+    run_key: str,
+    file: Path | None = None,
+    layout: Layout | None = None,
+    preview: bool = False,
 ) -> RunSummary:
     """Finds the delivery, keeps a copy, checks its shape and stages its rows.
 
+    A ``preview`` is a check by hand: no other run and no mail takes notice of it.
     Returns state ``extracted``, or ``unchanged`` where the file and everything it is judged by are as last loaded.
 
     Raises:
@@ -63,7 +70,7 @@ def extract(
         ImportStopped: something else failed; the message holds no value.
     """
     with recorded(dataset, run_key):
-        return _extract(dataset, partition, run_key, file, layout)
+        return _extract(dataset, partition, run_key, file, layout, preview=preview)
 
 
 def validate(dataset: Dataset, *, run_key: str) -> RunSummary:
@@ -84,7 +91,7 @@ def load(dataset: Dataset, *, run_key: str, preview: bool = False) -> RunSummary
     with recorded(dataset, run_key):
         run = _run(dataset, run_key)
         if _goes_on(run, "validated", "locked", "failed"):
-            _restore_staging(dataset, run)
+            run = _restore_staging(dataset, run)
             _load(dataset, run, preview=preview)
         return _summary(run.id)
 
@@ -120,7 +127,10 @@ def finish(dataset: Dataset, *, partition: str, run_key: str, failed_task: str =
 
 
 def close(dataset: Dataset, *, run_key: str, preview: bool = False) -> None:
-    """Clears what a run by hand leaves in staging; a ``preview`` leaves the state ``checked``."""
+    """Clears what a run by hand leaves in staging; a ``preview`` leaves the state ``checked``.
+
+    A run that a person broke off is over, and no more noticed than a preview: it must keep nothing waiting.
+    """
     with engine().begin() as connection:
         run = import_log.find_run(connection, dataset, run_key)
         if run is not None:
@@ -128,17 +138,28 @@ def close(dataset: Dataset, *, run_key: str, preview: bool = False) -> None:
             drop_staging(connection, dataset, run.id)
             if preview and run.state == "validated":
                 import_log.update_run(connection, run.id, state="checked")
+            elif run.state not in import_log.FINAL:
+                reason = "It was broken off before its end."
+                import_log.update_run(connection, run.id, state="failed", reason=reason, preview=True)
 
 
-def _extract(dataset: Dataset, partition: str, run_key: str, file: Path | None, layout: Layout | None) -> RunSummary:
+def _extract(
+    dataset: Dataset, partition: str, run_key: str, file: Path | None, layout: Layout | None, *, preview: bool
+) -> RunSummary:
     config = settings()
+    night = _night(dataset, partition)
+    # Committed first, so that what is wrong from here on has a row to be recorded in.
+    with engine().begin() as connection:
+        run_id = import_log.open_run(
+            connection, dataset, partition=partition, run_key=run_key, night=night, preview=preview
+        )
     with engine().begin() as connection:
         prepare_alone(connection)
         sync_calendar(connection)
         seed_crosswalk(connection, config.crosswalks_folder)
         ensure_target(connection, dataset)
-        night = _night(dataset, partition)
-        run_id = import_log.open_run(connection, dataset, partition=partition, run_key=run_key, night=night)
+        for left in import_log.left_in_staging(connection, dataset):
+            drop_staging(connection, dataset, left)
     if file is None:
         _check_parents(dataset, partition)
         try:
@@ -156,13 +177,13 @@ def _extract(dataset: Dataset, partition: str, run_key: str, file: Path | None, 
     landed = land(arrival.path, config.landed_folder, member=dataset.extract.member)
     with engine().begin() as connection:
         delivery_id = import_log.record_delivery(connection, dataset, arrival, landed)
-        versions = _versions(connection, dataset, chosen)
+        versions = _versions(connection, dataset, chosen, night)
         import_log.update_run(connection, run_id, delivery_id=delivery_id, layout=asdict(chosen), versions=versions)
-        last = import_log.last_loaded(connection, dataset, partition)
-        if last is not None and last.delivery_id == delivery_id and last.versions == versions:
-            return _carry_forward(connection, dataset, run_id, last)
-        if file is None and last is not None:
-            _check_age(connection, arrival, delivery_id, last)
+        earlier = import_log.run_of_delivery(connection, delivery_id)
+        if earlier is not None:
+            last = import_log.last_loaded(connection, dataset, partition, earlier.scope)
+            if last is not None and last.delivery_id == delivery_id and last.versions == versions:
+                return _carry_forward(connection, dataset, run_id, last)
         if landed.size and not landed.final_newline and import_log.always_ends_with_newline(connection, dataset):
             message = f"{arrival.path.name} ends inside a line, unlike every earlier delivery; transfer it again."
             raise Refused(message, rule_id="file.truncated")
@@ -170,12 +191,23 @@ def _extract(dataset: Dataset, partition: str, run_key: str, file: Path | None, 
     with engine().begin() as connection:
         rows = stage(connection, landed, dataset, chosen, plan, run_id)
         _check_rows(rows, arrival)
-        check_scope(connection, dataset, run_id, partition=partition if file is None else "")
+        check_scope(connection, dataset, run_id, partition=partition, by_hand=file is not None)
+        scope = staged_scope(connection, dataset, run_id)
+        last = import_log.last_loaded(connection, dataset, partition, scope)
+        if file is None and last is not None:
+            _check_age(connection, arrival, delivery_id, last)
         late = (_FUTURE,) if arrival.modified > time.time() + CLOCK_TOLERANCE else ()
-        for warning in (*plan.warnings, *late):
+        # Read again because another night, or a changed rule, may judge it otherwise.
+        stale = (_STALE,) if last is not None and last.delivery_id == delivery_id and last.night < night else ()
+        for warning in (*plan.warnings, *late, *stale):
             import_log.record_file_issue(connection, dataset, run_id, warning, "extract")
         import_log.update_run(
-            connection, run_id, state="extracted", read=rows, plan={"width": plan.width, "places": plan.places}
+            connection,
+            run_id,
+            state="extracted",
+            read=rows,
+            plan={"width": plan.width, "places": plan.places},
+            scope=scope,
         )
         return import_log.summary(connection, run_id)
 
@@ -187,7 +219,7 @@ def _nothing_new(dataset: Dataset, run_id: int, partition: str) -> RunSummary:
         NotArrived: there has been no delivery of it.
     """
     with engine().begin() as connection:
-        last = import_log.last_loaded(connection, dataset, partition)
+        last = import_log.last_loaded(connection, dataset, partition, None)
         if last is None:
             raise NotArrived(f"No file for {partition} is in the drop folder yet.")
         return _carry_forward(connection, dataset, run_id, last)
@@ -201,7 +233,7 @@ def _check_age(connection: Connection, arrival: Arrival, delivery_id: int, last:
     # A clock that runs ahead would make every later file look old.
     if arrival.modified < min(last.modified_at, last.landed_at).timestamp():
         raise Held(f"{name} is older than {last.file_name}, which is loaded. {by_hand}", rule_id="file.older")
-    if import_log.was_loaded(connection, delivery_id):
+    if import_log.run_of_delivery(connection, delivery_id) is not None:
         message = f"{name} is, to the byte, a delivery that a newer one has replaced since. {by_hand}"
         raise Held(message, rule_id="file.resent")
 
@@ -255,7 +287,7 @@ def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
         lock(connection, dataset, run.partition)
         if _run(dataset, run.run_key, connection).state == "loaded":
             return
-        last = import_log.last_loaded(connection, dataset, run.partition)
+        last = import_log.last_loaded(connection, dataset, run.partition, run.scope)
         if last is not None and last.loaded_at > run.started_at and not preview:
             _give_way(connection, dataset, run, last)
             return
@@ -308,13 +340,15 @@ def _goes_on(run: Row[Any], *states: State) -> bool:
     raise kinds.get(run.state, ImportStopped)(reason, rule_id=run.rule_id)
 
 
-def _restore_staging(dataset: Dataset, run: Row[Any]) -> None:
+def _restore_staging(dataset: Dataset, run: Row[Any]) -> Row[Any]:
     """Staging is unlogged: a crash of the server empties it, and then it is made and judged again.
 
     So is a run judged again that failed: nobody knows in which step.
     """
     if _restage_if_lost(dataset, run) or run.state == "failed":
         _validate(dataset, run)
+        return _run(dataset, run.run_key)
+    return run
 
 
 def _restage_if_lost(dataset: Dataset, run: Row[Any]) -> bool:
@@ -330,11 +364,12 @@ def _restage_if_lost(dataset: Dataset, run: Row[Any]) -> bool:
     return True
 
 
-def _versions(connection: Connection, dataset: Dataset, layout: Layout) -> str:
+def _versions(connection: Connection, dataset: Dataset, layout: Layout, night: datetime.date) -> str:
     """A digest of all that a file is judged by: while it and the file stay, so does the outcome."""
     parents = []
     for parent in dataset.parents:
-        query = select(func.max(import_run.c.id)).where(
+        # A run that was cleared loads again under its old id.
+        query = select(func.max(import_run.c.loaded_at)).where(
             import_run.c.dataset == parent.dataset, import_run.c.state == "loaded"
         )
         parents.append(connection.execute(query).scalar())
@@ -344,13 +379,16 @@ def _versions(connection: Connection, dataset: Dataset, layout: Layout) -> str:
         suite_version(dataset, settings().expectations_folder),
         crosswalk_version(connection, dataset),
         repr(parents),
+        # Rules may ask whether a day instructs, and when the school year begins.
+        repr(settings().district.school_years),
+        str(night) if names_the_night(dataset, settings().expectations_folder) else "",
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _parameters(connection: Connection, dataset: Dataset, run: Row[Any]) -> dict[str, Any]:
     """What a suite may refer to as ``{"$PARAMETER": name}``."""
-    last = import_log.last_loaded(connection, dataset, run.partition)
+    last = import_log.last_loaded(connection, dataset, run.partition, run.scope)
     rows = last.read if last is not None else 0
     year = settings().district.school_year_of(run.night)
     first, end = (year.first_day, year.last_day) if year else (run.night, run.night)

@@ -7,11 +7,12 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
-from sqlalchemy import Row, select, true
+from sqlalchemy import Row, and_, select
 
 from district import import_log
 from district.database import engine
 from district.dataset import Dataset
+from district.notify.mail import refused_mails
 from district.tables import import_run
 
 COLUMNS = {
@@ -87,7 +88,8 @@ def print_status(nights: int, dataset: str = "", console: Console | None = None)
     """The newest run of each data set of the last nights; of one data set, with all its issues."""
     console = console or Console()
     with engine().connect() as connection:
-        mine = import_run.c.dataset == dataset if dataset else true()
+        counted = ~import_run.c.preview
+        mine = and_(counted, import_run.c.dataset == dataset) if dataset else counted
         recent = select(import_run.c.night).where(mine).distinct().order_by(import_run.c.night.desc()).limit(nights)
         newest = (
             select(import_run)
@@ -97,6 +99,9 @@ def print_status(nights: int, dataset: str = "", console: Console | None = None)
         )
         runs = list(connection.execute(newest))
         issues = {run.id: import_log.issues_of(connection, run.id) for run in runs if dataset}
+        refused = refused_mails(connection)
+    for mail in refused:
+        console.print(escape(f"Mail not sent, {mail.last_error}: {mail.subject}. Mend the roles' addresses."))
     if not runs and dataset:
         console.print(f"No import of {dataset} has run yet; `district status` shows what has.")
         return

@@ -68,12 +68,14 @@ mail = Table(
     metadata,
     _id(),
     Column("key", Text, nullable=False, unique=True),
-    Column("recipients", JSONB, nullable=False),
+    Column("roles", JSONB, nullable=False),
     Column("subject", Text, nullable=False),
     Column("body_text", Text, nullable=False),
     Column("body_html", Text, nullable=False),
     _now("queued_at"),
     Column("sent_at", DateTime(timezone=True)),
+    Column("refused_at", DateTime(timezone=True)),
+    Column("last_error", Text, nullable=False, server_default=text("''")),
     comment="The outbox. Counts and titles only, never a value of a row.",
 )
 
@@ -92,6 +94,7 @@ import_run = Table(
     Column("delivery_id", ForeignKey("delivery.id")),
     Column("layout", JSONB),
     Column("plan", JSONB),
+    Column("scope", JSONB, comment="The values of its scope columns, as texts: [[value, ...], ...]."),
     Column("versions", Text, nullable=False, server_default=text("''")),
     *[
         _count(n)
@@ -101,6 +104,7 @@ import_run = Table(
     Column("finished_at", DateTime(timezone=True)),
     Column("loaded_at", DateTime(timezone=True)),
     Column("digest_id", ForeignKey("mail.id")),
+    Column("preview", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint(
         "state <> 'loaded' OR read = inserted + updated + unchanged + rejected + superseded",
         name="every_row_has_a_fate",

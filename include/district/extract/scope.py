@@ -2,35 +2,61 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, select
+import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, Text, cast, func, select
 
 from district.dataset import Dataset
 from district.run import Refused
 from district.settings import settings
-from district.tables import staging_table
+from district.tables import finding_table, staging_table
 
 
-def check_scope(connection: Connection, dataset: Dataset, run_id: int, *, partition: str) -> None:
+def check_scope(connection: Connection, dataset: Dataset, run_id: int, *, partition: str, by_hand: bool) -> None:
     """Compares the staged scope with the run's partition and the district's schools.
 
-    ``partition`` is empty for a file given by hand, which may be of any year and source.
+    A file given ``by_hand`` may be of any year and source, but not of another administration.
 
     Raises:
         Refused: the file is another administration's, year's or district's.
     """
-    if not partition:
-        return
     if dataset.partition != "night":
         _check_partition(connection, dataset, run_id, partition)
-    else:
+    if by_hand:
+        return
+    if dataset.partition == "night":
         _check_school_year(connection, dataset, run_id, partition)
     _check_schools(connection, dataset, run_id)
+
+
+def staged_scope(connection: Connection, dataset: Dataset, run_id: int) -> list[list[str]]:
+    """The scope values that the staged rows hold, as texts."""
+    staged = staging_table(dataset, run_id)
+    columns = [cast(staged.c[name], Text) for name in dataset.scope]
+    query = (
+        select(*columns).where(_whole(dataset, run_id, staged), *[column.is_not(None) for column in columns]).distinct()
+    )
+    return sorted(list(values) for values in connection.execute(query))
+
+
+def _whole(dataset: Dataset, run_id: int, staged: Table) -> ColumnElement[bool]:
+    """A row that is no malformed record: a line of totals belongs to no administration, school or year."""
+    findings = finding_table(dataset, run_id)
+    malformed = select(findings.c.row_no).where(findings.c.rule_id == f"{dataset.name}.row.fields")
+    return staged.c.row_no.not_in(malformed)
+
+
+def _present(connection: Connection, dataset: Dataset, run_id: int, name: str) -> set[Any]:
+    staged = staging_table(dataset, run_id)
+    column = staged.c[name]
+    return set(connection.execute(select(column).where(_whole(dataset, run_id, staged)).distinct()).scalars()) - {None}
 
 
 def _check_partition(connection: Connection, dataset: Dataset, run_id: int, partition: str) -> None:
     staged = staging_table(dataset, run_id)
     column = staged.c[dataset.partition]
-    others = select(func.count()).where(column != partition)
+    others = select(func.count()).where(column != partition, _whole(dataset, run_id, staged))
     count = connection.execute(others).scalar_one()
     if count:
         message = (
@@ -41,15 +67,12 @@ def _check_partition(connection: Connection, dataset: Dataset, run_id: int, part
 
 
 def _check_school_year(connection: Connection, dataset: Dataset, run_id: int, partition: str) -> None:
-    import datetime
-
-    staged = staging_table(dataset, run_id)
-    if "school_year" not in staged.c:
+    if "school_year" not in dataset.target_columns:
         return
     year = settings().district.school_year_of(datetime.date.fromisoformat(partition))
     if year is None:
         return
-    present = set(connection.execute(select(staged.c.school_year).distinct()).scalars()) - {None}
+    present = _present(connection, dataset, run_id, "school_year")
     if present and year.end_year not in present:
         listed = ", ".join(str(found) for found in sorted(present)[:5])
         message = (
@@ -59,11 +82,10 @@ def _check_school_year(connection: Connection, dataset: Dataset, run_id: int, pa
 
 
 def _check_schools(connection: Connection, dataset: Dataset, run_id: int) -> None:
-    staged = staging_table(dataset, run_id)
     known = {school.school_id for school in settings().district.schools}
-    if "school_id" not in staged.c or not known:
+    if "school_id" not in dataset.target_columns or not known:
         return
-    present = set(connection.execute(select(staged.c.school_id).distinct()).scalars()) - {None}
+    present = _present(connection, dataset, run_id, "school_id")
     if present and not present & known:
         message = f"None of the {len(present)} schools in the file is a school of {settings().district.name}."
         raise Refused(message + " It may be another district's file.", rule_id="file.other_district")

@@ -36,11 +36,13 @@ from sqlalchemy.schema import AddConstraint, DropConstraint
 from district.database import create_temporary
 from district.dataset import Dataset
 from district.extract.records import pick_records
+from district.import_log import speaks_for
 from district.layout import Layout
 from district.load.gate import Changes, Part
 from district.run import ImportStopped, Locked
 from district.tables import (
     finding_table,
+    import_run,
     quarantined_row,
     row_history,
     staging_table,
@@ -250,9 +252,8 @@ class Loader:
 
     def _quarantine(self, landed: Path) -> None:
         """Keeps the rejected records as their sender wrote them, with reasons, in place of the last delivery's."""
-        older = [quarantined_row.c.dataset == self._dataset.name, quarantined_row.c.state == "open"]
-        if self._dataset.partition != "night":
-            older.append(quarantined_row.c.partition == self._run.partition)
+        runs = select(import_run.c.id).where(speaks_for(self._dataset, self._run.partition, self._run.scope))
+        older = (quarantined_row.c.state == "open", quarantined_row.c.import_run_id.in_(runs))
         self._connection.execute(update(quarantined_row).where(*older).values(state="superseded"))
         mine = quarantined_row.c.import_run_id == self._run.id
         self._connection.execute(delete(quarantined_row).where(mine))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime
 import smtplib
+from dataclasses import dataclass
 from email.message import EmailMessage
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from district import import_log
@@ -22,16 +23,18 @@ ISSUES_SHOWN = 5
 # Nights without a run after which a data set is no longer missed.
 REMEMBERED_NIGHTS = 14
 _GOOD = ("loaded", "unchanged")
-_REFUSED = (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused, smtplib.SMTPDataError, ValueError)
+# SMTP: from this code on, trying again will not help.
+_PERMANENT = 500
 
 
 def queue_failure(connection: Connection, run_id: int) -> None:
-    """Queues the mail that goes out at once when a run did not load; once per run and state."""
+    """Queues the mail that goes out at once when a run did not load; once per failure."""
     run = connection.execute(select(import_run).where(import_run.c.id == run_id)).one()
     if run.state in _GOOD:
         return
     subject = f"{run.dataset} of {run.partition}: {run.state}"
-    _queue(connection, f"failure/{run_id}/{run.state}", [run.owner], subject, [run], run.night, absent=[])
+    when = f"{run.finished_at:%Y%m%d%H%M%S%f}"
+    _queue(connection, f"failure/{run_id}/{run.state}/{when}", [run.owner], subject, [run], run.night, absent=[])
 
 
 def queue_digest(connection: Connection, night: datetime.date) -> int:
@@ -39,8 +42,11 @@ def queue_digest(connection: Connection, night: datetime.date) -> int:
 
     That is the night's, and what else ended since the last digest: a backfill, a late arrival, a run by hand.
     """
+    # A state's results that may still come are no failure, night after night.
+    open_ones = [each.key for each in settings().district.administrations if night < each.results_end]
+    awaited = and_(import_run.c.state == "missing", import_run.c.partition.in_(open_ones))
     query = select(import_run).where(
-        import_run.c.finished_at.is_not(None), import_run.c.digest_id.is_(None), import_run.c.state != "checked"
+        import_run.c.finished_at.is_not(None), import_run.c.digest_id.is_(None), ~import_run.c.preview, ~awaited
     )
     runs = list(connection.execute(query.order_by(import_run.c.dataset, import_run.c.id).with_for_update()))
     absent = _absent(connection, night)
@@ -63,36 +69,53 @@ def queue_digest(connection: Connection, night: datetime.date) -> int:
 def send_waiting() -> int:
     """Sends what waits in the outbox, oldest first, each mail once; returns how many.
 
+    A mail that the server will never take is given up, as its row and `district status` say.
+
     Raises:
         ImportStopped: the mail server does not take mail now. What is committed stays, the mail waits.
     """
     sent = 0
-    refused: list[int] = []
+    later: list[int] = []
     while True:
         with engine().begin() as connection:
             # Locked while it is sent, so that two tasks never send the same mail.
-            query = select(mail).where(mail.c.sent_at.is_(None), mail.c.id.not_in(refused)).order_by(mail.c.id).limit(1)
-            waiting = connection.execute(query.with_for_update(skip_locked=True)).first()
+            query = select(mail).where(mail.c.sent_at.is_(None), mail.c.refused_at.is_(None), mail.c.id.not_in(later))
+            oldest = query.order_by(mail.c.id).limit(1)
+            waiting = connection.execute(oldest.with_for_update(skip_locked=True)).first()
             if waiting is None:
                 break
-            if not _send(waiting):
-                refused.append(waiting.id)
-                continue
-            values = {"sent_at": func.clock_timestamp()}
+            refusal = _send(waiting)
+            values: dict[str, Any] = {"last_error": refusal.words if refusal else ""}
+            if refusal is None:
+                values["sent_at"] = func.clock_timestamp()
+                sent += 1
+            elif refusal.for_good:
+                values["refused_at"] = func.clock_timestamp()
+            else:
+                later.append(waiting.id)
             connection.execute(update(mail).where(mail.c.id == waiting.id).values(**values))
-            sent += 1
-    if refused:
-        message = f"The mail server refused {len(refused)} of {sent + len(refused)} mails; they wait. "
+    if later:
+        message = f"The mail server refused {len(later)} of {sent + len(later)} mails for now; they wait. "
         raise ImportStopped(message + "Look at the addresses in the district's settings and at DISTRICT_MAIL_FROM.")
     return sent
+
+
+def refused_mails(connection: Connection) -> list[Row[Any]]:
+    """Mails of the last nights that were given up."""
+    since = func.now() - datetime.timedelta(days=REMEMBERED_NIGHTS)
+    return list(connection.execute(select(mail).where(mail.c.refused_at > since).order_by(mail.c.id)))
 
 
 def _absent(connection: Connection, night: datetime.date) -> list[str]:
     """Nightly data sets that had a run in the last nights and have none tonight."""
     since = night - datetime.timedelta(days=REMEMBERED_NIGHTS)
     nightly = import_run.c.partition == func.to_char(import_run.c.night, "YYYY-MM-DD")
-    recent = select(import_run.c.dataset).where(nightly, import_run.c.night.between(since, night)).distinct()
-    tonight = select(import_run.c.dataset).where(import_run.c.night == night)
+    recent = (
+        select(import_run.c.dataset)
+        .where(nightly, ~import_run.c.preview, import_run.c.night.between(since, night))
+        .distinct()
+    )
+    tonight = select(import_run.c.dataset).where(import_run.c.night == night, ~import_run.c.preview)
     return sorted(connection.execute(recent.where(import_run.c.dataset.not_in(tonight))).scalars())
 
 
@@ -113,8 +136,6 @@ def _queue(
     absent: list[str],
 ) -> int | None:
     config = settings()
-    known = config.district.roles
-    recipients = sorted({address for role in roles for address in known.get(role) or known.get("data_person", ())})
     story = {
         "district": config.district.name,
         "night": str(night),
@@ -127,7 +148,7 @@ def _queue(
     }
     values = {
         "key": key,
-        "recipients": recipients,
+        "roles": roles,
         "subject": subject,
         "body_text": _template("digest.txt.j2").render(story),
         "body_html": _template("digest.html.j2").render(story),
@@ -165,11 +186,17 @@ def _template(name: str) -> Any:
     return environment.get_template(name)
 
 
-def _message(waiting: Row[Any], sender: str) -> EmailMessage:
+def _recipients(roles: list[str]) -> list[str]:
+    """The roles' addresses of today: a mail that waits goes to whom the settings name by then."""
+    known = settings().district.roles
+    return sorted({address for role in roles for address in known.get(role) or known.get("data_person", ())})
+
+
+def _message(waiting: Row[Any], sender: str, recipients: list[str]) -> EmailMessage:
     message = EmailMessage()
     message["Subject"] = waiting.subject
     message["From"] = sender
-    message["To"] = ", ".join(waiting.recipients)
+    message["To"] = ", ".join(recipients)
     # The same for every try, so that a mail sent twice by a killed task is recognised as one.
     message["Message-ID"] = f"<{waiting.key.replace('/', '.')}.{waiting.id}@district-imports>"
     message.set_content(waiting.body_text)
@@ -177,22 +204,39 @@ def _message(waiting: Row[Any], sender: str) -> EmailMessage:
     return message
 
 
-def _send(waiting: Row[Any]) -> bool:
-    """Whether the server took the mail; one that it refuses must not keep the others waiting behind it."""
+@dataclass(frozen=True, kw_only=True)
+class _Refusal:
+    words: str
+    for_good: bool
+
+
+def _send(waiting: Row[Any]) -> _Refusal | None:
+    """Why the server did not take the mail; one that it refuses must not keep the others waiting behind it."""
     config = settings()
+    recipients = _recipients(waiting.roles)
+    if not recipients:
+        return _Refusal(words=f"no address for {', '.join(waiting.roles)} or data_person", for_good=True)
     try:
-        message = _message(waiting, config.mail_from)
+        message = _message(waiting, config.mail_from, recipients)
         with smtplib.SMTP(config.smtp_host, config.smtp_port, timeout=config.smtp_timeout) as server:
             if config.smtp_starttls:
                 server.starttls()
             if config.smtp_user:
                 server.login(config.smtp_user, config.smtp_password.get_secret_value())
             server.send_message(message)
-    except _REFUSED:
-        return False
+    except smtplib.SMTPRecipientsRefused as refused:
+        codes = [code for code, _ in refused.recipients.values()]
+        return _Refusal(words=f"every recipient refused ({codes[0]})", for_good=min(codes) >= _PERMANENT)
+    except smtplib.SMTPDataError as refused:
+        return _Refusal(words=f"refused ({refused.smtp_code})", for_good=refused.smtp_code >= _PERMANENT)
+    except smtplib.SMTPSenderRefused as refused:
+        # As a wrong password, this is mended in one place for all mails.
+        return _Refusal(words=f"the sender's address refused ({refused.smtp_code})", for_good=False)
+    except ValueError:
+        return _Refusal(words="an address that is none", for_good=True)
     except (OSError, smtplib.SMTPException) as error:
         where = f"{config.smtp_host}:{config.smtp_port}"
         raise ImportStopped(
             f"Mail could not be sent through {where} ({type(error).__name__}). The load stands; the mail waits."
         ) from None
-    return True
+    return None

@@ -1,0 +1,189 @@
+"""What one run is to another: another scope's, a check, one broken off, one that loads late, one that failed before."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from district import pipeline
+from district.database import engine
+from district.dataset import Column, Dataset, Files, Parent
+from district.load.loader import lock
+from district.notify.mail import queue_digest
+from district.run import ImportStopped, Locked
+from district.settings import _read_district, settings
+from importing import CHILDREN, FTE_RULE, NIGHT, Outcome, Place, child, children, csv_bytes
+
+TESTS = Dataset(
+    name="children",
+    extract=Files("children_{partition}*.csv"),
+    partition="administration",
+    key=("administration", "student_id"),
+    scope=("administration",),
+    columns=(Column("administration"), Column("student_id", personal=True), Column("fte", "decimal")),
+)
+MARKS = Dataset(
+    name="marks",
+    extract=Files("marks_*.csv"),
+    key=("student_id", "school_year"),
+    scope=("school_year",),
+    columns=(Column("student_id", personal=True), Column("school_year", "integer"), Column("fte", "decimal")),
+    parents=(Parent("children", on=("student_id",)),),
+)
+LAST_YEAR = [child(number, school_year="2026") for number in range(1, 23)]
+
+
+def by_hand(place: Place, content: bytes) -> Path:
+    path = place.folder / "by_hand.csv"
+    path.write_bytes(content)
+    return path
+
+
+def results(administration: str = "2026_spring", end: str = "") -> bytes:
+    rows = "".join(f"{administration},70{number:05d},1\n" for number in range(40))
+    return f"administration,student_id,fte\n{rows}{end}".encode()
+
+
+def marks(place: Place) -> Outcome:
+    place.write_suite([FTE_RULE | {"meta": FTE_RULE["meta"] | {"rule_id": "marks.fte_over_one"}}], MARKS)
+    lines = "".join(f"70{number:05d},2027,1\n" for number in range(1, 41))
+    place.drop(f"student_id,school_year,fte\n{lines}".encode(), "marks_1.csv")
+    return place.run(MARKS)
+
+
+def check(place: Place, content: bytes) -> None:
+    path = by_hand(place, content)
+    try:
+        pipeline.extract(CHILDREN, partition=NIGHT, run_key="check", file=path, preview=True)
+        pipeline.validate(CHILDREN, run_key="check")
+        pipeline.load(CHILDREN, run_key="check", preview=True)
+    except ImportStopped:
+        pass
+    pipeline.close(CHILDREN, run_key="check", preview=True)
+
+
+def test_a_year_by_hand_leaves_the_night_s_year_alone(loaded: Place) -> None:
+    rows = [row | ({"fte": "half"} if n == 1 else {}) for n, row in enumerate(children(40))]
+    assert loaded.night(csv_bytes(rows), age=7200).state == "loaded"
+    assert loaded.run(file=by_hand(loaded, csv_bytes(LAST_YEAR))).state == "loaded"
+    assert len(loaded.quarantined()) == 1
+    assert loaded.run(night="2026-11-20").state == "unchanged"
+    grown = loaded.night(csv_bytes(children(70)), age=3600, night="2026-11-20")
+    assert grown.state == "loaded", grown.message
+
+
+def test_another_administration_by_hand_is_refused(place: Place) -> None:
+    outcome = place.run(TESTS, night="2026_spring", file=by_hand(place, results("2025_spring")))
+    assert (outcome.state, outcome.rule_id) == ("refused", "file.partition")
+
+
+def test_a_line_of_totals_is_of_no_administration(place: Place) -> None:
+    place.drop(results(end="TOTAL 40\n"), "children_2026_spring.csv")
+    outcome = place.run(TESTS, night="2026_spring")
+    assert outcome.state == "loaded", outcome.message
+    assert place.issues(outcome) == {"children.row.fields": 1}
+
+
+@pytest.mark.parametrize("content", [csv_bytes(children(42)), b"nothing\n1\n"], ids=["good", "bad"])
+def test_a_check_blocks_nobody_and_is_in_no_digest(loaded: Place, content: bytes) -> None:
+    assert loaded.night(csv_bytes(children(41))).state == "loaded"
+    check(loaded, content)
+    outcome = marks(loaded)
+    assert outcome.state == "loaded", outcome.message
+    with engine().begin() as connection:
+        assert queue_digest(connection, datetime.date.fromisoformat(NIGHT)) == 3
+
+
+def test_a_night_that_loaded_stays_so_for_its_children(loaded: Place) -> None:
+    loaded.night(csv_bytes(children(41)))
+    assert loaded.run(file=by_hand(loaded, b"")).state == "refused"
+    assert marks(loaded).state == "loaded"
+
+
+def test_a_run_broken_off_is_over_and_leaves_nothing_in_staging(loaded: Place) -> None:
+    path = by_hand(loaded, csv_bytes(children(41)))
+    pipeline.extract(CHILDREN, partition=NIGHT, run_key="closed", file=path)
+    pipeline.close(CHILDREN, run_key="closed")
+    assert loaded.rows("select state from import_log.import_run where run_key = 'closed'") == [{"state": "failed"}]
+    pipeline.extract(CHILDREN, partition=NIGHT, run_key="killed", file=path)
+    loaded.execute("update import_log.import_run set started_at = now() - interval '2 days' where run_key = 'killed'")
+    assert marks(loaded).state == "loaded"
+    loaded.night(csv_bytes(children(42)))
+    assert loaded.rows("select 1 from pg_tables where schemaname = 'staging'") == []
+
+
+def test_a_parent_that_loads_late_under_an_old_run_counts(loaded: Place) -> None:
+    loaded.write_suite([])
+    held = loaded.night(csv_bytes(children(41)), age=7200)
+    loaded.write_suite([FTE_RULE])
+    loaded.night(csv_bytes(children(42)), age=3600)
+    assert marks(loaded).state == "loaded"
+    loaded.drop(csv_bytes(children(43)), age=60)
+    assert loaded.run(run_key=held.run_key).state == "loaded"
+    assert loaded.run(MARKS).state == "loaded"
+
+
+def test_a_new_holiday_has_the_file_judged_again(loaded: Place) -> None:
+    loaded.night(csv_bytes(children(41)))
+    assert loaded.run().state == "unchanged"
+    path = loaded.folder / "district.yaml"
+    calendar = path.read_text(encoding="utf-8").replace("2027-05-26}", "2027-05-26, holidays: [2026-11-18]}")
+    path.write_text(calendar, encoding="utf-8")
+    _read_district.cache_clear()
+    assert loaded.run().state == "loaded"
+
+
+def test_a_rule_about_the_night_has_the_file_judged_every_night(loaded: Place) -> None:
+    query = "select row_no from {batch} where birth_date > '2026-11-20'"
+    rule = FTE_RULE | {"kwargs": {"unexpected_rows_query": query}}
+    rule["meta"] = rule["meta"] | {"note": {"$PARAMETER": "night"}}
+    loaded.write_suite([rule])
+    loaded.night(csv_bytes(children(41)))
+    assert loaded.run().state == "unchanged"
+    again = loaded.run(night="2026-11-20")
+    assert again.state == "loaded", again.message
+    assert loaded.issues(again) == {"file.unchanged": 1}
+
+
+def test_a_reason_is_gone_when_the_run_has_loaded(loaded: Place) -> None:
+    loaded.drop(csv_bytes(children(41)))
+    pipeline.extract(CHILDREN, partition=NIGHT, run_key="late")
+    pipeline.validate(CHILDREN, run_key="late")
+    with engine().begin() as other:
+        lock(other, CHILDREN, "")
+        with pytest.raises(Locked):
+            pipeline.load(CHILDREN, run_key="late")
+    assert pipeline.load(CHILDREN, run_key="late").reason == ""
+
+
+def test_a_broken_crosswalk_is_recorded(loaded: Place) -> None:
+    (loaded.folder / "crosswalks" / "race.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    outcome = loaded.night(csv_bytes(children(41)))
+    (run,) = loaded.rows("select state, reason from import_log.import_run where run_key = :key", key=outcome.run_key)
+    assert run["state"] == "failed"
+    assert "Crosswalk race.csv must have the header" in run["reason"]
+
+
+def test_an_awaited_administration_is_in_no_digest(place: Place) -> None:
+    path = place.folder / "district.yaml"
+    days = "test_begin: 2026-11-01, test_end: 2026-11-02, results_begin: 2026-11-03, results_end: 2099-01-01"
+    sitting = f"administrations: [{{key: 2026_spring, assessment: x, school_year: 2026, {days}}}]\n"
+    path.write_text(path.read_text(encoding="utf-8") + sitting, encoding="utf-8")
+    _read_district.cache_clear()
+    assert place.run(TESTS, night="2026_spring").state == "missing"
+    with engine().begin() as connection:
+        assert queue_digest(connection, settings().district.today()) == 0
+
+
+def test_each_failure_under_one_key_is_mailed(loaded: Place) -> None:
+    for content, age in ((b"x,y\n1,2\n", 3600), (b"", 1800)):
+        path = loaded.drop(content, age=age)
+        os.utime(path, (time.time() - age,) * 2)
+        loaded.run(run_key="again")
+        with pytest.raises(ImportStopped, match="the mail waits"):
+            pipeline.finish(CHILDREN, partition=NIGHT, run_key="again")
+    assert len(loaded.rows("select key from import_log.mail")) == 2
