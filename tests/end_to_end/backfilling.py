@@ -28,32 +28,40 @@ class Backfill:
 
 @dataclass(frozen=True, kw_only=True)
 class MendedNight:
-    """The refused night with the right file, and the past administrations that were imported beside it."""
+    """The refused night with the right file, and the administration that was imported beside it."""
 
     told: Told
-    by_command: Backfill
-    by_rest: Backfill
+    backfill: Backfill
 
 
 def mend_and_backfill(live: Live, district: District, refused: Told) -> MendedNight:
-    """The right enrollment arrives and its `extract` is cleared; meanwhile two past administrations are imported."""
+    """The right enrollment arrives and its `extract` is cleared; beside what follows, an administration is imported."""
     night, told = district.nights[1], Told()
     deliver(district.folder / "past", live.place.drop)
     drop(district.extract(2, "enrollment"), live)
     seen = {child: frozenset(run["dag_run_id"] for run in live.runs(child, night)) for child in CHILDREN}
     told.add(live, "enrollment", clear_and_wait(live, "enrollment", refused.runs["enrollment"]["dag_run_id"]))
     live.until("the runs of those that wait", lambda: all(live.new_runs(each, night, seen[each]) for each in CHILDREN))
-    by_command = _beside(live, BY_COMMAND, CHILDREN, lambda: _command(live, BY_COMMAND, BY_COMMAND))
+    backfill = _beside(live, BY_COMMAND, CHILDREN, lambda: _command(live, BY_COMMAND, BY_COMMAND))
     for child in CHILDREN:
         told.add(live, child, live.followed(child, night, seen[child]))
+    return MendedNight(told=told, backfill=backfill)
+
+
+def backfill_by_rest(live: Live, district: District) -> Backfill:
+    """An administration is imported while scores of the current one are, and those that follow enrollment."""
     live.until("the end of the first backfill", lambda: _idle(live))
-    drop(district.extract(2, DATASET), live)
-    current = district.expected["nights"][night][DATASET]["partition"]
-    scores = live.trigger(DATASET, current)
+    drop(district.extract(3, DATASET), live)
+    scores = live.trigger(DATASET, _current(district))
     live.until("the scores to begin", lambda: live.run(DATASET, scores)["state"] == "running")
-    by_rest = _beside(live, BY_REST, (DATASET,), lambda: _rest(live, BY_REST), but=current)
-    told.add(live, DATASET, live.ended(DATASET, scores))
-    return MendedNight(told=told, by_command=by_command, by_rest=by_rest)
+    beside = (DATASET, *CHILDREN)
+    backfill = _beside(live, BY_REST, beside, lambda: _rest(live, BY_REST), but=_current(district))
+    assert live.ended(DATASET, scores)["state"] == "success"
+    return backfill
+
+
+def _current(district: District) -> str:
+    return str(district.expected["nights"][district.nights[0]][DATASET]["partition"])
 
 
 @dataclass(frozen=True, kw_only=True)

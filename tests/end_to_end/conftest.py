@@ -6,9 +6,19 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from backfilling import MendedNight, Repeated, mend_and_backfill, repeat
+from backfilling import Backfill, MendedNight, Repeated, backfill_by_rest, mend_and_backfill, repeat
 from live import Live, live_district
-from nights import District, RefusedNight, ThirdNight, Told, bring_first_night, bring_no_enrollment, bring_trouble
+from nights import (
+    District,
+    RefusedNight,
+    ThirdNight,
+    Told,
+    Trouble,
+    bring_first_night,
+    bring_no_enrollment,
+    bring_trouble,
+    wait_for_morning,
+)
 from planted import plant
 
 from district.synthetic import generate
@@ -43,17 +53,29 @@ def refused_night(live: Live, district: District, first_night: Told) -> RefusedN
 
 @pytest.fixture(scope="session")
 def mended_night(live: Live, district: District, refused_night: RefusedNight) -> MendedNight:
-    """The same night with the right file, and two backfills beside it."""
+    """The same night with the right file, and a backfill beside it."""
     return mend_and_backfill(live, district, refused_night.told)
 
 
 @pytest.fixture(scope="session")
-def repeated_backfill(live: Live, mended_night: MendedNight) -> Repeated:
-    """The backfills again."""
-    return repeat(live)
+def trouble_begun(live: Live, district: District, mended_night: MendedNight) -> Trouble:
+    """Bad rows of every kind, a killed load, and a fifth data set."""
+    return bring_trouble(live, district)
 
 
 @pytest.fixture(scope="session")
-def third_night(live: Live, district: District, repeated_backfill: Repeated) -> ThirdNight:
-    """Bad rows of every kind, a killed load, and a fifth data set."""
-    return bring_trouble(live, district)
+def second_backfill(live: Live, district: District, trouble_begun: Trouble) -> Backfill:
+    """A backfill beside what follows."""
+    return backfill_by_rest(live, district)
+
+
+@pytest.fixture(scope="session")
+def third_night(live: Live, district: District, trouble_begun: Trouble, second_backfill: Backfill) -> ThirdNight:
+    """That night's end, and its digest."""
+    return wait_for_morning(live, district, trouble_begun)
+
+
+@pytest.fixture(scope="session")
+def repeated_backfill(live: Live, third_night: ThirdNight) -> Repeated:
+    """The backfills again."""
+    return repeat(live)

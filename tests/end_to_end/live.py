@@ -162,6 +162,13 @@ class Live:
         query = "select md5(coalesce(string_agg(t::text, chr(10) order by t::text), '')) as digest "
         return str(self.rows(f"{query} from district.{dataset} t where {where}", **values)[0]["digest"])
 
+    @staticmethod
+    def text(mail: EmailMessage) -> str:
+        """A mail's plain part."""
+        part = mail.get_body(("plain",))
+        assert part is not None
+        return str(part.get_content()).replace("\r\n", "\n")
+
     def mails(self) -> list[EmailMessage]:
         """All mails that were sent, oldest first."""
         files = sorted(self.place.mail.glob("*.eml"))

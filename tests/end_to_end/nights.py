@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import shutil
 import signal
+import time
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 from live import Live, deliver, drop
-from planted import enrollment_trouble, headless, trouble, web_page
+from planted import enrollment_trouble, trouble, web_page
 from sqlalchemy import NullPool, create_engine, text
 
 from district.demo.nights import NightRun
@@ -81,14 +81,12 @@ class RefusedNight:
 
     told: Told
     mails: list[EmailMessage]
-    again: dict[str, Any]
-    """The run after another file that is none."""
     before: dict[str, str]
     after: dict[str, str]
 
 
 def bring_no_enrollment(live: Live, district: District) -> RefusedNight:
-    """A web page arrives in enrollment's place, then rows without a header; the others wait for a good one."""
+    """A web page arrives in enrollment's place; the others wait for a good one."""
     night, told, real = district.nights[1], Told(), district.extract(2, "enrollment")
     tables = ("enrollment", *CHILDREN)
     before = {name: live.table_hash(name) for name in tables}
@@ -100,10 +98,8 @@ def bring_no_enrollment(live: Live, district: District) -> RefusedNight:
     for child in CHILDREN:
         told.add(live, child, live.followed(child, night))
     sent = live.mails()[mails:]
-    drop(real, live, content=headless(real))
-    again = clear_and_wait(live, "enrollment", told.runs["enrollment"]["dag_run_id"])
     after = {name: live.table_hash(name) for name in tables}
-    return RefusedNight(told=told, mails=sent, again=again, before=before, after=after)
+    return RefusedNight(told=told, mails=sent, before=before, after=after)
 
 
 def clear_and_wait(live: Live, dag: str, run_id: str) -> dict[str, Any]:
@@ -115,8 +111,8 @@ def clear_and_wait(live: Live, dag: str, run_id: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ThirdNight:
-    """A night with bad rows of every kind, in which a load was killed and a fifth data set was dropped in."""
+class Trouble:
+    """The third night's beginning: bad rows of every kind, a killed load, and a fifth data set."""
 
     told: Told
     added: dict[str, tuple[int, int]]
@@ -125,39 +121,55 @@ class ThirdNight:
     """The task that was killed, as Airflow showed it then."""
     seconds_to_show: float
     """From dropping the fifth data set's two files to its DAG in Airflow."""
-    digests: list[EmailMessage]
 
 
-def bring_trouble(live: Live, district: District) -> ThirdNight:
+def bring_trouble(live: Live, district: District) -> Trouble:
     """Enrollment's load is killed; while Airflow waits to try it again, a fifth data set arrives."""
     night, told = district.nights[2], Told()
-    added = {"enrollment": enrollment_trouble(district.extract(3, "enrollment"))}
-    added["attendance"] = (trouble(district.extract(3, "attendance"), "\t"), 0)
-    added["transcripts"] = (trouble(district.extract(3, "transcripts"), "^"), 0)
-    for name in ("enrollment", *CHILDREN):
+    added = {
+        "enrollment": enrollment_trouble(district.extract(3, "enrollment")),
+        "attendance": (trouble(district.extract(3, "attendance"), "\t"), 0),
+        "transcripts": (trouble(district.extract(3, "transcripts"), "^"), 0),
+    }
+    for name in added:
         drop(district.extract(3, name), live)
     run_id, killed = _kill_the_load(live, night)
-    began = datetime.datetime.now(datetime.UTC)
-    _programs(live, district, night)
+    _programs(live, night)
+    began = time.monotonic()
     shutil.copy(FIFTH / "programs.json", live.expectations)
     shutil.copy(FIFTH / "programs.py", live.dags)
     live.until("the fifth data set", lambda: "programs" in {dag["dag_id"] for dag in live.airflow.api().dags()})
-    seconds = (datetime.datetime.now(datetime.UTC) - began).total_seconds()
+    seconds = time.monotonic() - began
     told.add(live, "enrollment", live.ended("enrollment", run_id))
+    return Trouble(told=told, added=added, killed=killed, seconds_to_show=seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThirdNight:
+    """What became of it all in the morning."""
+
+    trouble: Trouble
+    told: Told
+    digests: list[EmailMessage]
+
+
+def wait_for_morning(live: Live, district: District, begun: Trouble) -> ThirdNight:
+    """Those that follow enrollment end, the fifth data set among them, and the digest goes out."""
+    night, told = district.nights[2], begun.told
     for name in (*CHILDREN, "programs"):
         told.add(live, name, live.followed(name, night))
     mails = len(live.mails())
     live.ended("nightly_digest", live.trigger("nightly_digest", night))
-    return ThirdNight(told=told, added=added, killed=killed, seconds_to_show=seconds, digests=live.mails()[mails:])
+    return ThirdNight(trouble=begun, told=told, digests=live.mails()[mails:])
 
 
-def _programs(live: Live, district: District, night: str) -> None:
+def _programs(live: Live, night: str) -> None:
     """The fifth data set's extract: two children that are enrolled, and one program that ends before it begins."""
     known = [row["student_id"] for row in live.rows("select student_id from district.enrollment order by 1 limit 3")]
     year = live.rows("select max(school_year) as year from district.enrollment")[0]["year"]
     lines = ["student_id,program,begin_date,end_date,school_year"]
     lines += [f"{known[0]},English learner,{night},,{year}", f"{known[1]},Meal program,{night},,{year}"]
-    lines += [f"{known[2]},Meal program,{night},1887-02-03,{year}"]
+    lines += [f"{known[2]},Meal program,{night},2001-02-03,{year}"]
     drop(Path(f"programs_{night}.csv"), live, content="".join(f"{line}\n" for line in lines).encode())
 
 

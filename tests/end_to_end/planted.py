@@ -64,20 +64,14 @@ def enrollment_trouble(path: Path) -> tuple[int, int]:
 
 def trouble(path: Path, delimiter: str) -> int:
     """Appends bad rows to an extract of a data set with a parent, a planted name in each column; returns how many."""
-    with path.open(encoding="utf-8", newline="") as file:
-        first, second = (line.rstrip("\r\n").split(delimiter) for line, _ in zip(file, range(2), strict=False))
+    first, second = (line.split(delimiter) for line in path.read_text(encoding="latin-1").splitlines()[:2])
     stranger = ["9903000", *second[1:]]
     bad = [[*stranger[:n], f"{CANARY}{n}", *stranger[n + 1 :]] for n in range(1, len(first))]
     bad += [[f"{CANARY}0", *second[1:]], [*stranger, CANARY], [CANARY], [f"={CANARY}()", *second[1:]]]
     newline = _newline(path)
-    with path.open("a", encoding="utf-8", newline="") as file:
+    with path.open("a", encoding="latin-1", newline="") as file:
         file.write("".join(delimiter.join(row) + newline for row in bad))
     return len(bad)
-
-
-def headless(path: Path) -> bytes:
-    """The extract without its header, as a SIS with a changed setting writes it: names stand where a header should."""
-    return path.read_bytes().split(b"\n", 1)[1]
 
 
 def web_page(path: Path) -> bytes:

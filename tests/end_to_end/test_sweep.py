@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 
 import pytest
+from backfilling import Repeated
 from live import Live
-from nights import District, ThirdNight
+from nights import District
 from planted import CANARY
 from sqlalchemy import NullPool, create_engine, text
 from sweep import Sweep, sweep
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
-def swept(live: Live, district: District, third_night: ThirdNight) -> Sweep:
+def swept(live: Live, district: District, repeated_backfill: Repeated) -> Sweep:
     """The sweep over all that three nights left behind."""
     return sweep(live, district.ids)
 
