@@ -137,18 +137,6 @@ def test_a_new_holiday_has_the_file_judged_again(loaded: Place) -> None:
     assert loaded.run().state == "loaded"
 
 
-def test_a_rule_about_the_night_has_the_file_judged_every_night(loaded: Place) -> None:
-    query = "select row_no from {batch} where birth_date > '2026-11-20'"
-    rule = FTE_RULE | {"kwargs": {"unexpected_rows_query": query}}
-    rule["meta"] = rule["meta"] | {"note": {"$PARAMETER": "night"}}
-    loaded.write_suite([rule])
-    loaded.night(csv_bytes(children(41)))
-    assert loaded.run().state == "unchanged"
-    again = loaded.run(night="2026-11-20")
-    assert again.state == "loaded", again.message
-    assert loaded.issues(again) == {"file.unchanged": 1}
-
-
 def test_a_reason_is_gone_when_the_run_has_loaded(loaded: Place) -> None:
     loaded.drop(csv_bytes(children(41)))
     pipeline.extract(CHILDREN, partition=NIGHT, run_key="late")

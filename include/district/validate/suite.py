@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,12 +47,6 @@ def suite_version(dataset: Dataset, folder: Path) -> str:
     """sha256 of the suite's file; empty where there is none."""
     path = suite_path(dataset, folder)
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
-
-
-def names_the_night(dataset: Dataset, folder: Path) -> bool:
-    """Whether a rule of the suite depends on the night, so that another night may judge the same rows otherwise."""
-    path = suite_path(dataset, folder)
-    return path.exists() and re.search(rb'"\$PARAMETER"\s*:\s*"night', path.read_bytes()) is not None
 
 
 def read_suite(dataset: Dataset, folder: Path) -> Suite:
