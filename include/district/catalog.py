@@ -35,7 +35,15 @@ def read_datasets(folder: Path) -> dict[str, Dataset]:
 
 
 def find_dataset(name: str, folder: Path) -> Dataset:
-    """The data set of that name; UnknownDataset lists what there is."""
+    """The data set of that name; UnknownDataset lists what there is.
+
+    It stands in the file of its name, so that a slip in another file stops only that one.
+    """
+    own = folder / f"{name}.py"
+    if name.isidentifier() and own.is_file():
+        for dataset in _declared(own):
+            if dataset.name == name:
+                return dataset
     datasets = read_datasets(folder)
     if name not in datasets:
         near = difflib.get_close_matches(name, datasets, n=1)

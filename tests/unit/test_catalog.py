@@ -58,3 +58,9 @@ def test_one_name_in_two_files_is_said(tmp_path: Path) -> None:
         (tmp_path / f"{name}.py").write_text(content, encoding="utf-8")
     with pytest.raises(DatasetError, match=r"clubs is declared in b\.py and in another file"):
         read_datasets(tmp_path)
+
+
+def test_a_broken_file_stops_no_other_data_set(tmp_path: Path) -> None:
+    (tmp_path / "clubs.py").write_text(DAG.format(name="clubs"), encoding="utf-8")
+    (tmp_path / "broken.py").write_text("1 / 0", encoding="utf-8")
+    assert find_dataset("clubs", tmp_path).name == "clubs"
