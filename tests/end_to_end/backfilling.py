@@ -95,7 +95,7 @@ def _beside(
     others, values = "administration not in (:mine, :but)", {"mine": administration, "but": but}
     before = live.table_hash(DATASET, others, **values)
     begin()
-    beside = [dag for dag in dags if any(run["state"] == "running" for run in live.airflow.api().runs(dag))]
+    beside = [dag for dag in dags if any(run["state"] == "running" for run in live.api.runs(dag))]
     run = live.followed(DATASET, administration)
     after = live.table_hash(DATASET, others, **values)
     logged = live.logged(DATASET, run["dag_run_id"])

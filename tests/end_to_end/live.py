@@ -15,12 +15,14 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from email.message import EmailMessage
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import NullPool, create_engine, text
 
 from district.database import migrate as migrate_district
+from district.demo.airflow_api import AirflowApi
 from district.demo.airflow_processes import (
     COMPONENTS,
     Airflow,
@@ -52,6 +54,11 @@ class Live:
     airflow: Airflow
     processes: Processes
 
+    @cached_property
+    def api(self) -> AirflowApi:
+        """The REST API; signed in once, which is dear."""
+        return self.airflow.api()
+
     @property
     def dags(self) -> Path:
         """Airflow's DAG folder."""
@@ -64,11 +71,11 @@ class Live:
 
     def ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """Airflow's REST API."""
-        return self.airflow.api()._signed(method, f"/api/v2/{path}", body)
+        return self.api._signed(method, f"/api/v2/{path}", body)
 
     def trigger(self, dag: str, partition: str) -> str:
         """Starts a DAG; its run id."""
-        return self.airflow.api().trigger(dag, partition)
+        return self.api.trigger(dag, partition)
 
     def clear(self, dag: str, run_id: str, task: str) -> None:
         """Clears a task and all behind it, as a person does in the UI."""
@@ -98,9 +105,7 @@ class Live:
 
     def _unfinished(self) -> str:
         """What has not ended, and how its tasks stand."""
-        runs = [
-            (dag["dag_id"], run) for dag in self.airflow.api().dags() for run in self.airflow.api().runs(dag["dag_id"])
-        ]
+        runs = [(dag["dag_id"], run) for dag in self.api.dags() for run in self.api.runs(dag["dag_id"])]
         return "\n".join(
             f"{dag} {run['dag_run_id']} is {run['state']}: {self.states(dag, run['dag_run_id'])}"
             for dag, run in runs
@@ -109,7 +114,7 @@ class Live:
 
     def runs(self, dag: str, partition: str) -> list[dict[str, Any]]:
         """A DAG's runs for a partition, newest first."""
-        return [run for run in self.airflow.api().runs(dag) if run["partition_key"] == partition]
+        return [run for run in self.api.runs(dag) if run["partition_key"] == partition]
 
     def run(self, dag: str, run_id: str) -> dict[str, Any]:
         """One run, its note included."""
@@ -136,7 +141,7 @@ class Live:
 
     def tasks(self, dag: str, run_id: str) -> dict[str, dict[str, Any]]:
         """A run's tasks by name."""
-        return {task["task_id"]: task for task in self.airflow.api().tasks(dag, run_id)}
+        return {task["task_id"]: task for task in self.api.tasks(dag, run_id)}
 
     def states(self, dag: str, run_id: str) -> dict[str, str]:
         """The states of a run's tasks by name."""

@@ -65,7 +65,7 @@ def bring_first_night(live: Live, district: District) -> Told:
     """All four data sets arrive and are imported; the two that wait for enrollment start by themselves."""
     night, told = district.nights[0], Told()
     deliver(district.night(1), live.place.drop)
-    live.until("the DAGs", lambda: len(live.airflow.api().dags()) >= 5)
+    live.until("the DAGs", lambda: len(live.api.dags()) >= 5)
     told.add(live, "enrollment", live.ended("enrollment", live.trigger("enrollment", night)))
     administration = district.expected["nights"][night]["state_assessments"]["partition"]
     scores = live.trigger("state_assessments", administration)
@@ -135,10 +135,11 @@ def bring_trouble(live: Live, district: District) -> Trouble:
         drop(district.extract(3, name), live)
     run_id, killed = _kill_the_load(live, night)
     _programs(live, night)
+    assert "programs" not in {dag["dag_id"] for dag in live.api.dags()}
     began = time.monotonic()
     shutil.copy(FIFTH / "programs.json", live.expectations)
     shutil.copy(FIFTH / "programs.py", live.dags)
-    live.until("the fifth data set", lambda: "programs" in {dag["dag_id"] for dag in live.airflow.api().dags()})
+    live.until("the fifth data set", lambda: "programs" in {dag["dag_id"] for dag in live.api.dags()})
     seconds = time.monotonic() - began
     told.add(live, "enrollment", live.ended("enrollment", run_id))
     return Trouble(told=told, added=added, killed=killed, seconds_to_show=seconds)

@@ -7,7 +7,7 @@ from backfilling import BETWEEN, BY_COMMAND, BY_REST, Backfill, MendedNight, Rep
 from live import Live, differing
 from nights import District
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(params=["airflow backfill create", "POST /api/v2/backfills"])

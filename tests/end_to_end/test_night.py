@@ -6,7 +6,7 @@ import pytest
 from live import Live, differing
 from nights import CHILDREN, District, Told
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 DATASETS = ("enrollment", *CHILDREN, "state_assessments")
 
 

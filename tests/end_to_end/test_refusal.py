@@ -9,7 +9,7 @@ from backfilling import MendedNight
 from live import Live, differing
 from nights import CHILDREN, District, RefusedNight
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 
 def test_the_run_is_red_and_says_why(refused_night: RefusedNight) -> None:

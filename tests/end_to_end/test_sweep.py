@@ -12,7 +12,7 @@ from planted import CANARY
 from sqlalchemy import NullPool, create_engine, text
 from sweep import Sweep, sweep
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module")
