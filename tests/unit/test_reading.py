@@ -77,7 +77,9 @@ def read(content: bytes, layout: Layout = LAYOUTS[0]) -> tuple[dict[int, dict[st
             for place, line in enumerate(batch.numbers.to_pylist()):
                 rows[line] = {column: values[place] for column, values in texts.items()}
             malformed |= {record.number for record in batch.malformed}
-        lines = [record.line for record in records(landed.path, layout) if record.text.strip("\x1a \t")]
+        # A fixed-width line of blanks is a row, whose required values are missing; elsewhere blanks are no record.
+        found = [(record.line, record.text) for record in records(landed.path, layout)]
+        lines = [line for line, content in found if line in rows or content.strip("\x1a \t")]
         header = lines[:1] if layout.header and not layout.fixed_width else []
         # Every record has one fate, under the line by which the quarantine finds it again.
         assert sorted([*rows, *malformed, *header]) == lines or not lines
