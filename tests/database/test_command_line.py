@@ -89,10 +89,12 @@ def test_bad_input_is_said(at: Place, arguments: tuple[str, ...], code: int, wor
     assert words in " ".join(result.output.replace("│", " ").split())
 
 
-def test_a_broken_dag_file_is_named(at: Place) -> None:
+def test_a_broken_dag_file_is_named_and_stops_no_other(at: Place) -> None:
     (at.folder / "dags" / "broken.py").write_text("1 / 0", encoding="utf-8")
-    result = run("import", "children", str(at.drop(csv_bytes(children(41)))))
-    assert (result.exit_code, "broken.py cannot be read (ZeroDivisionError)" in result.output) == (1, True)
+    delivery = str(at.drop(csv_bytes(children(41))))
+    named = run("import", "broken", delivery)
+    assert (named.exit_code, "broken.py cannot be read (ZeroDivisionError)" in named.output) == (1, True)
+    assert run("import", "children", delivery).exit_code == 0
 
 
 @pytest.mark.parametrize("command", ["status", "migrate"])
