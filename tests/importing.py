@@ -19,6 +19,7 @@ from sqlalchemy import create_engine, text
 from district import pipeline
 from district.dataset import Column, Dataset, Files
 from district.layout import Layout
+from district.report import note
 from district.run import ImportStopped, RunSummary
 from district.settings import Settings, settings
 
@@ -230,7 +231,7 @@ class Place:
 
     def said(self) -> str:
         """All that this place's runs said outside of the tables that may hold a student's values."""
-        notes = [pipeline.note(dataset, key) for dataset, key in self.keys]
+        notes = [note(dataset, key) for dataset, key in self.keys]
         logged = [
             str(row)
             for table in ("import_run", "import_issue", "mail")

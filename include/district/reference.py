@@ -13,12 +13,11 @@ from typing import Any
 from district.catalog import read_datasets
 from district.dataset import Column, Dataset, Files, Parent
 from district.settings import PROJECT, Settings
-from district.validate.rules import Rule, derived_rules
+from district.validate.rules import WORDS, Rule, derived_rules
 from district.validate.suite import suite_path
 
 PAGES = ("data-dictionary.md", "settings.md", "command-line.md")
 FOLDER = PROJECT / "docs" / "reference"
-_SEVERITIES = {"critical": "error", "warning": "warning", "info": "note"}
 _FATES = {
     "reject": "row to quarantine",
     "supersede": "first row kept",
@@ -96,7 +95,7 @@ def _is_repeated(rule: Rule) -> bool:
 
 
 def _rule(rule: Rule) -> tuple[str, ...]:
-    return f"`{rule.rule_id}`", _SEVERITIES[rule.severity], _FATES[rule.on_fail], rule.title, rule.fix
+    return f"`{rule.rule_id}`", WORDS[rule.severity], _FATES[rule.on_fail], rule.title, rule.fix
 
 
 def _settings() -> Iterator[tuple[str, str, str]]:

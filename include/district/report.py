@@ -12,8 +12,10 @@ from sqlalchemy import Row, and_, select
 from district import import_log
 from district.database import engine
 from district.dataset import Dataset
+from district.issues import issues_of, rules_of
 from district.notify.mail import refused_mails
 from district.tables import import_run
+from district.validate.rules import WORDS
 
 COLUMNS = {
     "read": "processed",
@@ -24,8 +26,10 @@ COLUMNS = {
     "unchanged": "unchanged",
     "withdrawn": "withdrawn",
 }
+# Issues that a note names.
+NOTED = 5
 STATE_STYLES = {"loaded": "green", "unchanged": "green", "validated": "cyan", "held": "yellow"}
-SEVERITIES = {"critical": ("error", "red"), "warning": ("warning", "yellow"), "info": ("note", "dim")}
+SEVERITY_STYLES = {"critical": "red", "warning": "yellow", "info": "dim"}
 
 
 def run_table(title: str = "") -> RichTable:
@@ -53,7 +57,7 @@ def print_run(dataset: Dataset, run_key: str, console: Console | None = None) ->
         run = import_log.find_run(connection, dataset, run_key)
         if run is None:
             return
-        issues = import_log.issues_of(connection, run.id)
+        issues = issues_of(connection, run.id)
     table = run_table()
     add_run(table, run)
     console.print(table)
@@ -74,7 +78,7 @@ def _print_issues(console: Console, issues: list[Row[Any]]) -> None:
     ):
         table.add_column(name, justify="right" if justify == "right" else "left")
     for issue in issues:
-        word, style = SEVERITIES[issue.severity]
+        word, style = WORDS[issue.severity], SEVERITY_STYLES[issue.severity]
         # A code or a header may hold what a terminal would take for markup.
         what = escape(f"{issue.title}: {issue.cause}" if issue.cause else issue.title)
         first = str(issue.first_line or "")
@@ -98,7 +102,7 @@ def print_status(nights: int, dataset: str = "", console: Console | None = None)
             .order_by(import_run.c.night, import_run.c.dataset, import_run.c.partition, import_run.c.id.desc())
         )
         runs = list(connection.execute(newest))
-        issues = {run.id: import_log.issues_of(connection, run.id) for run in runs if dataset}
+        issues = {run.id: issues_of(connection, run.id) for run in runs if dataset}
         refused = refused_mails(connection)
     for mail in refused:
         console.print(escape(f"Mail not sent, {mail.last_error}: {mail.subject}. Mend the roles' addresses."))
@@ -120,3 +124,18 @@ def print_status(nights: int, dataset: str = "", console: Console | None = None)
         for run in runs:
             if dataset and run.night == night:
                 _print_issues(console, issues[run.id])
+
+
+def note(dataset: Dataset, run_key: str) -> str:
+    """The run in a few lines of Markdown, for Airflow's UI."""
+    with engine().connect() as connection:
+        run = import_log.find_run(connection, dataset, run_key)
+        if run is None:
+            return "No import run yet."
+        issues = rules_of(connection, run.id)
+    counts = " · ".join(f"{name} {run._mapping[name]:,}" for name in import_log.COUNTS if name != "superseded")
+    parts = [f"**{run.state.upper()}** {run.partition}: {counts.replace('read', 'processed', 1)}", run.reason]
+    lines = [f"- **{each.word}**, {each.rows:,} {each.noun}: {each.title}. {each.fix}" for each in issues[:NOTED]]
+    more = len(issues) - NOTED
+    parts.append("\n".join(lines + [f"- and {more} more: `district status {dataset.name}`"] * (more > 0)))
+    return "\n\n".join(part for part in parts if part)

@@ -47,14 +47,14 @@ def _explained(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno:
         what = f"a file or folder cannot be used ({os.strerror(error.errno)}). Nothing was half loaded; "
         return what + "look at the space and rights of the drop and landed folders, then clear the task."
-    return f"{clean_error(error)} in {_place(error)}. Nothing was half loaded; please report this fault."
+    return f"{place_of(error)}. Nothing was half loaded; please report this fault."
 
 
-def _place(error: Exception) -> str:
-    """Module and line of the project's own code that failed; a line of code holds no row."""
+def place_of(error: BaseException) -> str:
+    """An exception's kind and the line of ours where it arose, never its text: that may quote a row."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/district" in frame.filename]
     last = frames[-1] if frames else None
-    return f"{Path(last.filename).name}, line {last.lineno}" if last else "a library"
+    return clean_error(error) + (f" in {Path(last.filename).name}, line {last.lineno}" if last else " in a library")
 
 
 def _record(dataset: Dataset, run_key: str, stopped: ImportStopped) -> None:

@@ -27,12 +27,12 @@ def digest_dag(*, schedule: str = "0 6 * * *", doc_md: str | None = None) -> DAG
         @task
         def send() -> int:
             """Send the night's digest; returns how many mails went out."""
-            from district import pipeline
+            from district.notify.mail import send_digest
             from district_airflow.tasks import said
 
             run = get_current_context()["dag_run"]
             night = run.partition_key or settings().district.today().isoformat()
-            return said(lambda: pipeline.send_digest(night), run.run_id)
+            return said(lambda: send_digest(night), run.run_id)
 
         send()
 

@@ -64,6 +64,8 @@ def load(dataset: Dataset) -> dict[str, Any]:
 def notify(dataset: Dataset) -> dict[str, Any]:
     """Finish the run, however it went, and tell the data sets that wait for this one."""
     from district import pipeline
+    from district.report import note
+    from district.trouble import place_of
 
     context = get_current_context()
     run, ti = context["dag_run"], context["ti"]
@@ -85,9 +87,9 @@ def notify(dataset: Dataset) -> dict[str, Any]:
     if run.partition_key is None:
         event.add_partitions(partition)
     try:
-        ti.xcom_push("note", pipeline.note(dataset, run.run_id))
+        ti.xcom_push("note", note(dataset, run.run_id))
     except Exception as error:  # noqa: BLE001 - a note is no reason to hold up the data sets that wait
-        log.warning("The run's note could not be written: %s", _place(error))
+        log.warning("The run's note could not be written: %s", place_of(error))
     return told
 
 
@@ -128,6 +130,8 @@ def said(step: Callable[[], Result], run_key: str) -> Result:
 
     Raised outside of ``except``: Airflow logs an exception's context, which may hold a student's data.
     """
+    from district.trouble import place_of
+
     failure: Exception
     try:
         return step()
@@ -139,17 +143,6 @@ def said(step: Callable[[], Result], run_key: str) -> Result:
         failure = AirflowException(str(stopped))
     except Exception as error:  # noqa: BLE001 - whatever it is, its text must not reach the log
         failure = AirflowException(
-            f"{_place(error)} in run {run_key}. Its text is left out, because it may hold a student's data."
+            f"{place_of(error)} of run {run_key}. Its text is left out, because it may hold a student's data."
         )
     raise failure
-
-
-def _place(error: BaseException) -> str:
-    """An exception's class and the line of ours where it arose, never its text."""
-    place, trace = "", error.__traceback__
-    while trace:
-        code = trace.tb_frame.f_code
-        if trace.tb_frame.f_globals.get("__name__", "").startswith("district."):
-            place = f" at {code.co_filename.rpartition('/')[2]}:{trace.tb_lineno} ({code.co_name})"
-        trace = trace.tb_next
-    return type(error).__name__ + place

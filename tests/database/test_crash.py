@@ -24,6 +24,7 @@ from databases import TEMPLATE, checkpoint, copied_database, copy_database
 from district import pipeline
 from district.database import migrate
 from district.demo.postgres import Server, ensure_database, remove_server, start_server
+from district.notify.mail import send_digest
 from district.run import ImportStopped, Locked
 from district.settings import settings
 from importing import CHILDREN, FTE_RULE, NIGHT, Place, child, children, csv_bytes, with_gate, working_in
@@ -149,7 +150,7 @@ def count(place: Place, what: str) -> int:
 
 def digest(night: str = NIGHT) -> None:
     with suppress(ImportStopped):  # no mail server is there; what waits in the outbox is what counts
-        pipeline.send_digest(night)
+        send_digest(night)
 
 
 def check_told_once(place: Place, new: list[Row]) -> None:

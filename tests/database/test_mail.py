@@ -19,6 +19,7 @@ from aiosmtpd.controller import Controller
 
 from district import pipeline
 from district.demo.mail_catcher import MailFolder
+from district.notify.mail import send_digest
 from district.run import ImportStopped
 from district.settings import settings
 from importing import CHILDREN, NIGHT, Outcome, Place, canaries_of, children, csv_bytes
@@ -81,12 +82,12 @@ def test_a_good_run_sends_nothing_before_the_digest(loaded: Place, tmp_path: Pat
 
 def test_one_digest_a_night_and_an_addition_for_what_comes_later(loaded: Place, tmp_path: Path) -> None:
     with mail_server(tmp_path / "mail") as folder:
-        pipeline.send_digest("2026-11-18")
+        send_digest("2026-11-18")
         loaded.night(csv_bytes(children(41)))
-        assert pipeline.send_digest(NIGHT) == 1
-        assert pipeline.send_digest(NIGHT) == 0
+        assert send_digest(NIGHT) == 1
+        assert send_digest(NIGHT) == 0
         loaded.night(csv_bytes(children(42)), age=60)
-        assert pipeline.send_digest(NIGHT) == 1
+        assert send_digest(NIGHT) == 1
         subjects = [mail["Subject"] for mail in mails(folder)]
     assert [subject for subject in subjects if NIGHT in subject] == [
         f"Imports of {NIGHT}: 1 loaded",
@@ -96,7 +97,7 @@ def test_one_digest_a_night_and_an_addition_for_what_comes_later(loaded: Place, 
 
 def test_two_digests_at_once_send_one_mail(loaded: Place, tmp_path: Path) -> None:
     with mail_server(tmp_path / "mail") as folder, ThreadPoolExecutor(4) as pool:
-        sent = list(pool.map(pipeline.send_digest, [NIGHT] * 4))
+        sent = list(pool.map(send_digest, [NIGHT] * 4))
         assert sum(sent) == 1
         assert len(mails(folder)) == 1
 
@@ -104,12 +105,12 @@ def test_two_digests_at_once_send_one_mail(loaded: Place, tmp_path: Path) -> Non
 def test_85_while_the_mail_server_is_down_the_load_stays_and_the_mail_waits(loaded: Place, tmp_path: Path) -> None:
     outcome = loaded.night(csv_bytes(children(41)))
     with pytest.raises(ImportStopped, match=r"could not be sent through .*ConnectionRefusedError.*the mail waits"):
-        pipeline.send_digest(NIGHT)
+        send_digest(NIGHT)
     assert outcome.state == "loaded"
     assert len(loaded.standing()) == 41
     with mail_server(tmp_path / "mail") as folder:
-        assert pipeline.send_digest(NIGHT) == 1
-        assert pipeline.send_digest(NIGHT) == 0
+        assert send_digest(NIGHT) == 1
+        assert send_digest(NIGHT) == 0
         assert len(mails(folder)) == 1
 
 
@@ -121,7 +122,7 @@ def test_86_a_mail_server_that_hangs_is_given_up(loaded: Place) -> None:
         settings.cache_clear()
         began = time.monotonic()
         with pytest.raises(ImportStopped, match=r"TimeoutError|SMTPServerDisconnected"):
-            pipeline.send_digest(NIGHT)
+            send_digest(NIGHT)
         assert time.monotonic() - began < 10
     settings.cache_clear()
     assert loaded.rows("select count(*) as waiting from import_log.mail where sent_at is null") == [{"waiting": 1}]
@@ -139,7 +140,7 @@ class Choosy(MailFolder):
 def test_a_mail_that_is_refused_keeps_no_other_waiting(loaded: Place, tmp_path: Path) -> None:
     with mail_server(tmp_path / "mail", Choosy(tmp_path / "mail")) as folder:
         finish(loaded.night(csv_bytes(children(20))))
-        pipeline.send_digest(NIGHT)
+        send_digest(NIGHT)
         assert [mail["Subject"] for mail in mails(folder)] == [f"Imports of {NIGHT}: 1 of 2 did not load"]
 
 
@@ -149,7 +150,7 @@ def test_no_mail_holds_a_value(loaded: Place, tmp_path: Path) -> None:
         finish(loaded.night(csv_bytes(rows)))
         bad = [row | ({"birth_date": "Quexarodate"} if n < 3 else {}) for n, row in enumerate(children(41))]
         finish(loaded.night(csv_bytes(bad), age=60))
-        pipeline.send_digest(NIGHT)
+        send_digest(NIGHT)
         told = "".join(map(whole, mails(folder)))
     assert "birth_date is not a date" in told
     assert [value for value in canaries_of(children(41)) | {"Quexaro"} if value in told] == []

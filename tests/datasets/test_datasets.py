@@ -37,7 +37,7 @@ from district.dataset import Dataset
 from district.import_log import find_run
 from district.layout import Layout, layouts_of, with_fields
 from district.notify.mail import queue_digest, queue_failure
-from district.report import print_run
+from district.report import note, print_run
 from district.run import ImportStopped
 from district.settings import settings
 from district.tables import target_table
@@ -230,7 +230,7 @@ def all_that_is_told(dataset: Dataset, run_key: str) -> list[str]:
         queue_failure(connection, run.id)
         assert queue_digest(connection, run.night) > 0
         rows = [connection.execute(text(f"SELECT t::text FROM import_log.{name} t")).scalars() for name in TOLD]
-        return [pipeline.note(dataset, run_key), screen.getvalue(), *itertools.chain.from_iterable(rows)]
+        return [note(dataset, run_key), screen.getvalue(), *itertools.chain.from_iterable(rows)]
 
 
 @contextmanager

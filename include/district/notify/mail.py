@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from district import import_log
 from district.database import engine
+from district.issues import rules_of
 from district.run import ImportStopped
 from district.settings import settings
 from district.tables import import_run, mail
@@ -64,6 +64,13 @@ def queue_digest(connection: Connection, night: datetime.date) -> int:
     told = import_run.c.id.in_([run.id for run in runs])
     connection.execute(update(import_run).where(told).values(digest_id=mail_id))
     return len(runs)
+
+
+def send_digest(night: str) -> int:
+    """Tells of the night's runs in one mail; runs that finish later are told of in an addition. Returns mails sent."""
+    with engine().begin() as connection:
+        queue_digest(connection, datetime.date.fromisoformat(night))
+    return send_waiting()
 
 
 def send_waiting() -> int:
@@ -158,7 +165,7 @@ def _queue(
 
 
 def _told(connection: Connection, run: Row[Any]) -> dict[str, Any]:
-    issues = import_log.rules_of(connection, run.id)
+    issues = rules_of(connection, run.id)
     more = len(issues) - ISSUES_SHOWN
     return {**run._mapping, "good": run.state in _GOOD, "issues": issues[:ISSUES_SHOWN], "more": max(0, more)}
 

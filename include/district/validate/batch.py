@@ -10,14 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from district.database import clean_error
 from district.dataset import Dataset
-from district.import_log import (
-    count_fates,
-    count_warnings,
-    forget_issues,
-    record_findings,
-    record_issue,
-    update_run,
-)
+from district.import_log import update_run
+from district.issues import count_fates, count_warnings, forget_issues, record_findings, record_issue
 from district.load.gate import judge_rejects
 from district.run import Held, Refused
 from district.tables import DISTRICT, STAGING, finding_table, staging_table

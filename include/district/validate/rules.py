@@ -9,6 +9,8 @@ from district.dataset import Dataset
 from district.extract.values import TYPE_TITLES
 
 Severity = Literal["critical", "warning", "info"]
+# What people call a severity, gravest first.
+WORDS: dict[Severity, str] = {"critical": "error", "warning": "warning", "info": "note"}
 OnFail = Literal["reject", "supersede", "blank", "report", "hold", "refuse"]
 
 
