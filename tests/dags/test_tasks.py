@@ -157,7 +157,7 @@ def notified(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         return RunSummary(id=9, dataset="meals", partition=told["partition"], state="held")
 
     monkeypatch.setattr("district.pipeline.finish", finish)
-    monkeypatch.setattr("district.pipeline.note", lambda *_: "**HELD**")
+    monkeypatch.setattr("district.report.note", lambda *_: "**HELD**")
     return seen
 
 
@@ -186,6 +186,6 @@ def test_notify_tries_again_and_at_last_tells_all_the_same(notified: SimpleNames
 
 
 def test_a_note_that_fails_holds_up_nobody(notified: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("district.pipeline.note", lambda *_: stop(KeyError("Quist")))
+    monkeypatch.setattr("district.report.note", lambda *_: stop(KeyError("Quist")))
     assert tasks.notify(NIGHTLY)["state"] == "held"
     assert notified.xcom == {}
