@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -25,7 +26,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from district.dataset import Dataset
 from district.extract.landing import Arrival, Landed
-from district.run import RunSummary, State
+from district.layout import Layout
+from district.run import ImportStopped, RunSummary, State
+from district.settings import settings
 from district.tables import STAGING, delivery, import_issue, import_run
 
 COUNTS = ("read", "rejected", "superseded", "warnings", "inserted", "updated", "unchanged", "withdrawn")
@@ -68,6 +71,7 @@ def open_run(
             "rule_id": "",
             "plan": None,
             "scope": None,
+            "since_id": None,
             "finished_at": None,
         }
         update_run(connection, latest.id, started_at=func.clock_timestamp(), **fresh, **dict.fromkeys(COUNTS, 0))
@@ -169,6 +173,26 @@ def record_delivery(connection: Connection, dataset: Dataset, arrival: Arrival, 
     # Two runs may land the same bytes at once.
     connection.execute(upsert(delivery).values(values).on_conflict_do_nothing(index_elements=["dataset", "sha256"]))
     return int(connection.execute(known).scalar_one())
+
+
+def landed_path(connection: Connection, run: Row[Any]) -> Path:
+    """The copy of the run's delivery.
+
+    Raises:
+        ImportStopped: it is gone.
+    """
+    sha256 = connection.execute(select(delivery.c.sha256).where(delivery.c.id == run.delivery_id)).scalar_one()
+    path: Path = settings().landed_folder / sha256
+    if not path.exists():
+        raise ImportStopped(f"The landed copy {sha256[:12]} is gone; clear `extract` to land the file again.")
+    return path
+
+
+def layout_of(run: Row[Any]) -> Layout:
+    """The layout that the run's delivery is read by."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Layout).validate_python(run.layout)
 
 
 def always_ends_with_newline(connection: Connection, dataset: Dataset) -> bool:

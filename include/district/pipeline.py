@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, text
+from sqlalchemy import Connection, Row, func, text
 
 from district import import_log, issues
+from district.carried import reread
 from district.database import engine
 from district.dataset import Dataset
 from district.extract.arriving import arrive, carry_forward, night_of
-from district.extract.landing import land
-from district.extract.plan import Plan
-from district.extract.records import count_lines
-from district.extract.staging import drop_staging, is_staged, stage
+from district.extract.changed import stage_delivery
+from district.extract.staging import drop_staging, is_staged
 from district.layout import Layout
 from district.load.gate import Changes, judge_changes
 from district.load.loader import Loader, lock
 from district.run import Blocked, Held, ImportStopped, Locked, NotArrived, Refused, RunSummary, State
 from district.settings import settings
-from district.tables import delivery
 from district.trouble import recorded
-from district.validate.batch import drop_view, validate_batch
+from district.validate.batch import drop_views, validate_batch
+from district.validate.parameters import day_parameters
 from district.validate.suite import read_suite
 
 
@@ -96,7 +94,7 @@ def finish(dataset: Dataset, *, partition: str, run_key: str, failed_task: str =
         awaited = run is not None and run.state == "missing" and not failed_task
         if not awaited:
             queue_failure(connection, run_id)
-        drop_view(connection, dataset, run_id)
+        drop_views(connection, dataset, run_id)
         drop_staging(connection, dataset, run_id)
     send_waiting()
     return _summary(run_id)
@@ -110,7 +108,7 @@ def close(dataset: Dataset, *, run_key: str, preview: bool = False) -> None:
     with engine().begin() as connection:
         run = import_log.find_run(connection, dataset, run_key)
         if run is not None:
-            drop_view(connection, dataset, run.id)
+            drop_views(connection, dataset, run.id)
             drop_staging(connection, dataset, run.id)
             if preview and run.state == "validated":
                 import_log.update_run(connection, run.id, state="checked")
@@ -123,14 +121,14 @@ def _validate(dataset: Dataset, run: Row[Any]) -> None:
     suite = read_suite(dataset, settings().expectations_folder)
     _restage_if_lost(dataset, run)
     with engine().connect() as connection:
-        parameters = _parameters(connection, dataset, run)
+        last = import_log.last_loaded(connection, dataset, run.partition, run.scope)
+    parameters = {**day_parameters(run.night), "min_rows": last.read // 2 or 1 if last is not None else 1}
     validate_batch(engine(), dataset, suite, parameters, run)
     with engine().begin() as connection:
         import_log.update_run(connection, run.id, state="validated")
 
 
 def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
-    landed = _landed_path(run)
     with engine().connect() as connection, connection.begin() as transaction:
         connection.execute(text("SET LOCAL lock_timeout = '30s'"))
         lock(connection, dataset, run.partition)
@@ -140,11 +138,11 @@ def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
         if last is not None and last.loaded_at > run.started_at and not preview:
             _give_way(connection, dataset, run, last)
             return
-        loader = Loader(connection, dataset, _layout(run), run)
+        loader = Loader(connection, dataset, run)
         changes = loader.changes()
         if not preview:
             _judge(dataset, run, changes, last)
-            loader.apply(changes, landed)
+            loader.apply(changes)
         counts = {name: getattr(changes, name) for name in ("inserted", "updated", "unchanged", "withdrawn")}
         if preview:
             transaction.rollback()
@@ -204,44 +202,10 @@ def _restage_if_lost(dataset: Dataset, run: Row[Any]) -> bool:
     with engine().begin() as connection:
         if is_staged(connection, dataset, run.id):
             return False
-        landed_path = _landed_path(run)
-    landed = land(landed_path, settings().landed_folder)
-    with engine().begin() as connection:
-        drop_view(connection, dataset, run.id)
-        lines, _ = count_lines(landed, _layout(run), run.plan["width"], f"The landed copy {landed.sha256[:12]}")
-        stage(connection, landed, dataset, _layout(run), Plan(**run.plan, lines=lines), run.id)
+        drop_views(connection, dataset, run.id)
+        staged = stage_delivery(connection, *reread(connection, run), dataset, run, whole=run.since_id is None)
+        import_log.update_run(connection, run.id, since_id=staged.since)
     return True
-
-
-def _parameters(connection: Connection, dataset: Dataset, run: Row[Any]) -> dict[str, Any]:
-    """What a suite may refer to as ``{"$PARAMETER": name}``."""
-    last = import_log.last_loaded(connection, dataset, run.partition, run.scope)
-    rows = last.read if last is not None else 0
-    year = settings().district.school_year_of(run.night)
-    first, end = (year.first_day, year.last_day) if year else (run.night, run.night)
-    days = {
-        "night": run.night,
-        "night_plus_90": run.night + datetime.timedelta(days=90),
-        "school_year_first_day": first,
-        "school_year_last_day": end,
-    }
-    stamps = {name: f"{day.isoformat()}T00:00:00" for name, day in days.items()}
-    return {**stamps, "min_rows": rows // 2 or 1}
-
-
-def _layout(run: Row[Any]) -> Layout:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Layout).validate_python(run.layout)
-
-
-def _landed_path(run: Row[Any]) -> Path:
-    with engine().connect() as connection:
-        sha256 = connection.execute(select(delivery.c.sha256).where(delivery.c.id == run.delivery_id)).scalar_one()
-    path: Path = settings().landed_folder / sha256
-    if not path.exists():
-        raise ImportStopped(f"The landed copy {sha256[:12]} is gone; clear `extract` to land the file again.")
-    return path
 
 
 def _run(dataset: Dataset, run_key: str, connection: Connection | None = None) -> Row[Any]:

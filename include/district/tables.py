@@ -24,7 +24,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import TypeEngine
 
 from district.dataset import Dataset
@@ -95,7 +95,13 @@ import_run = Table(
     Column("layout", JSONB),
     Column("plan", JSONB),
     Column("scope", JSONB, comment="The values of its scope columns, as texts: [[value, ...], ...]."),
-    Column("versions", Text, nullable=False, server_default=text("''")),
+    Column("rules", Text, nullable=False, server_default=text("''"), comment="A digest of what it was judged by."),
+    Column("versions", Text, nullable=False, server_default=text("''"), comment="The same, and which parents stood."),
+    Column(
+        "since_id",
+        ForeignKey("import_run.id"),
+        comment="The loaded run whose lines it was compared with: of these, only what differs was staged.",
+    ),
     *[
         _count(n)
         for n in ("read", "rejected", "superseded", "warnings", "inserted", "updated", "unchanged", "withdrawn")
@@ -130,6 +136,17 @@ import_issue = Table(
     Column("rows", BigInteger, nullable=False),
     Column("first_line", BigInteger),
     Column("first_seen", Date, nullable=False),
+)
+
+carry = Table(
+    "carry",
+    metadata,
+    Column("import_run_id", ForeignKey("import_run.id"), primary_key=True),
+    Column("scope", JSONB, nullable=False, comment="The scope values of the rows that it loaded."),
+    Column("kept_out", ARRAY(BigInteger), nullable=False, comment="Lines that are rejected or superseded."),
+    Column("reported", ARRAY(BigInteger), nullable=False, comment="Lines that are loaded with a finding."),
+    Column("unsent", ARRAY(BigInteger), nullable=False, comment="Rows that stand in its scope and are not its own."),
+    comment="What the next delivery judges again although its line did not change.",
 )
 
 quarantined_row = Table(
@@ -211,6 +228,31 @@ def staging_table(dataset: Dataset, run_id: int) -> Table:
         MetaData(schema=STAGING),
         Column("row_no", BigInteger, nullable=False),
         *_value_columns(dataset),
+        **_PASSING,
+    )
+
+
+def gone_table(dataset: Dataset, run_id: int) -> Table:
+    """The keys of lines of the last load that the run's delivery lacks, or that it judges again."""
+    return Table(
+        f"{dataset.name}_{run_id}_gone",
+        MetaData(schema=STAGING),
+        Column("row_no", BigInteger, nullable=False),
+        *(Column(name, _TYPES[dataset.column(name).type]) for name in dataset.key),
+        **_PASSING,
+    )
+
+
+def touched_table(dataset: Dataset, run_id: int) -> Table:
+    """The rows that stand and that a comparison of lines says nothing of: ``row_no`` names each by where it came from.
+
+    All other rows of the last load are carried.
+    """
+    return Table(
+        f"{dataset.name}_{run_id}_touched",
+        MetaData(schema=STAGING),
+        Column("row_no", BigInteger, nullable=False),
+        *(Column(name, _TYPES[dataset.column(name).type]) for name in dataset.key),
         **_PASSING,
     )
 

@@ -16,16 +16,19 @@ from district import import_log, issues
 from district.codes import crosswalk_version, seed_crosswalk
 from district.database import engine, ensure_target, prepare_alone, sync_calendar
 from district.dataset import Dataset
+from district.extract.changed import stage_delivery
 from district.extract.landing import Arrival, find_delivery, land, wait_until_stable
+from district.extract.lines import one_line_each
 from district.extract.plan import FileWarning
-from district.extract.scope import check_scope, staged_scope
+from district.extract.scope import check_scope, scope_of
 from district.extract.shape import check_shape
-from district.extract.staging import drop_staging, stage
+from district.extract.staging import drop_staging
 from district.layout import Layout, choose_layout, layouts_of, with_fields
 from district.run import Blocked, Held, NotArrived, Refused, RunSummary
 from district.settings import settings
 from district.tables import import_run
-from district.validate.suite import suite_version
+from district.validate.parameters import bounding_days
+from district.validate.suite import suite_text
 
 # Seconds by which a sender's clock may run ahead.
 CLOCK_TOLERANCE = 3600
@@ -77,8 +80,9 @@ def arrive(
     landed = land(arrival.path, config.landed_folder, member=dataset.extract.member)
     with engine().begin() as connection:
         delivery_id = import_log.record_delivery(connection, dataset, arrival, landed)
-        versions = _versions(connection, dataset, chosen)
-        import_log.update_run(connection, run_id, delivery_id=delivery_id, layout=asdict(chosen), versions=versions)
+        rules, versions = _versions(connection, dataset, chosen, night)
+        judged_by = {"rules": rules, "versions": versions}
+        import_log.update_run(connection, run_id, delivery_id=delivery_id, layout=asdict(chosen), **judged_by)
         earlier = import_log.run_of_delivery(connection, delivery_id)
         if earlier is not None:
             last = import_log.last_loaded(connection, dataset, partition, earlier.scope)
@@ -89,10 +93,11 @@ def arrive(
             raise Refused(message, rule_id="file.truncated")
     plan = check_shape(landed, dataset, chosen, arrival)
     with engine().begin() as connection:
-        rows = stage(connection, landed, dataset, chosen, plan, run_id)
-        _check_rows(rows, arrival)
-        check_scope(connection, dataset, run_id, partition=partition, by_hand=file is not None)
-        scope = staged_scope(connection, dataset, run_id)
+        run = connection.execute(select(import_run).where(import_run.c.id == run_id)).one()
+        staged = stage_delivery(connection, landed, chosen, plan, dataset, run, whole=file is not None)
+        _check_rows(staged.rows, arrival)
+        check_scope(connection, dataset, run_id, staged.carried, partition=partition, by_hand=file is not None)
+        scope = scope_of(connection, dataset, run_id, staged.carried)
         last = import_log.last_loaded(connection, dataset, partition, scope)
         if file is None and last is not None:
             _check_age(connection, arrival, delivery_id, last)
@@ -105,9 +110,10 @@ def arrive(
             connection,
             run_id,
             state="extracted",
-            read=rows,
-            plan={"width": plan.width, "places": plan.places},
+            read=staged.rows,
+            plan=plan.as_dict(lines_are_rows=one_line_each(landed, chosen, plan)),
             scope=scope,
+            since_id=staged.since,
         )
         return import_log.summary(connection, run_id)
 
@@ -170,24 +176,31 @@ def carry_forward(connection: Connection, dataset: Dataset, run_id: int, last: R
     return import_log.summary(connection, run_id)
 
 
-def _versions(connection: Connection, dataset: Dataset, layout: Layout) -> str:
-    """A digest of what a file is judged by, the date apart: while it and the file stay, so does the outcome."""
+def _versions(connection: Connection, dataset: Dataset, layout: Layout, night: datetime.date) -> tuple[str, str]:
+    """Two digests: of what each row is judged by tonight, and of what a file is judged by on any night.
+
+    While the first stays, a row whose line and parents stay is worth the same; while the second stays, a file is.
+    """
+    suite = suite_text(dataset, settings().expectations_folder)
+    rules = [
+        repr(dataset),
+        json.dumps(asdict(layout), sort_keys=True),
+        suite,
+        crosswalk_version(connection, dataset),
+        # Rules may ask whether a day instructs, and when the school year begins.
+        repr(settings().district.school_years),
+    ]
     parents = []
     for parent in dataset.parents:
         # A run that was cleared loads again under its old id.
         query = select(func.max(import_run.c.loaded_at)).where(
             import_run.c.dataset == parent.dataset, import_run.c.state == "loaded"
         )
-        parents.append(connection.execute(query).scalar())
-    parts = [
-        repr(dataset),
-        json.dumps(asdict(layout), sort_keys=True),
-        suite_version(dataset, settings().expectations_folder),
-        crosswalk_version(connection, dataset),
-        repr(parents),
-        # Rules may ask whether a day instructs, and when the school year begins.
-        repr(settings().district.school_years),
-    ]
+        parents.append(repr(connection.execute(query).scalar()))
+    return _digest([*rules, repr(bounding_days(suite, night))]), _digest([*rules, *parents])
+
+
+def _digest(parts: list[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,3 +27,7 @@ class Plan:
     warnings: tuple[FileWarning, ...] = ()
     lines: array[int] | None = None
     """Each record's first line, header included; None where record and line have the same number."""
+
+    def as_dict(self, *, lines_are_rows: bool) -> dict[str, Any]:
+        """What another delivery must have in common for its lines to mean the same; kept with the run."""
+        return {"width": self.width, "places": dict(self.places), "lines_are_rows": lines_are_rows}

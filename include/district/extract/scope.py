@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, Text, cast, func, select
@@ -13,7 +14,20 @@ from district.settings import settings
 from district.tables import finding_table, staging_table
 
 
-def check_scope(connection: Connection, dataset: Dataset, run_id: int, *, partition: str, by_hand: bool) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Carried:
+    """Rows of the delivery that are not staged, because they stand in the table already: how many, and their values."""
+
+    rows: int = 0
+    values: dict[str, set[Any]] = field(default_factory=dict)
+    """Of the columns that a scope is told by."""
+    scopes: frozenset[tuple[str, ...]] = frozenset()
+    """The scope values, as texts."""
+
+
+def check_scope(
+    connection: Connection, dataset: Dataset, run_id: int, carried: Carried, *, partition: str, by_hand: bool
+) -> None:
     """Compares the staged scope with the run's partition and the district's schools.
 
     A file given ``by_hand`` may be of any year and source, but not of another administration.
@@ -26,18 +40,18 @@ def check_scope(connection: Connection, dataset: Dataset, run_id: int, *, partit
     if by_hand:
         return
     if dataset.partition == "night":
-        _check_school_year(connection, dataset, run_id, partition)
-    _check_schools(connection, dataset, run_id)
+        _check_school_year(connection, dataset, run_id, carried, partition)
+    _check_schools(connection, dataset, run_id, carried)
 
 
-def staged_scope(connection: Connection, dataset: Dataset, run_id: int) -> list[list[str]]:
-    """The scope values that the staged rows hold, as texts."""
+def scope_of(connection: Connection, dataset: Dataset, run_id: int, carried: Carried) -> list[list[str]]:
+    """The scope values that the delivery's rows hold, as texts."""
     staged = staging_table(dataset, run_id)
     columns = [cast(staged.c[name], Text) for name in dataset.scope]
     query = (
         select(*columns).where(_whole(dataset, run_id, staged), *[column.is_not(None) for column in columns]).distinct()
     )
-    return sorted(list(values) for values in connection.execute(query))
+    return sorted(list(values) for values in {*carried.scopes, *map(tuple, connection.execute(query))})
 
 
 def _whole(dataset: Dataset, run_id: int, staged: Table) -> ColumnElement[bool]:
@@ -47,10 +61,11 @@ def _whole(dataset: Dataset, run_id: int, staged: Table) -> ColumnElement[bool]:
     return staged.c.row_no.not_in(malformed)
 
 
-def _present(connection: Connection, dataset: Dataset, run_id: int, name: str) -> set[Any]:
+def _present(connection: Connection, dataset: Dataset, run_id: int, carried: Carried, name: str) -> set[Any]:
     staged = staging_table(dataset, run_id)
     column = staged.c[name]
-    return set(connection.execute(select(column).where(_whole(dataset, run_id, staged)).distinct()).scalars()) - {None}
+    query = select(column).where(_whole(dataset, run_id, staged)).distinct()
+    return {*connection.execute(query).scalars(), *carried.values.get(name, ())} - {None}
 
 
 def _check_partition(connection: Connection, dataset: Dataset, run_id: int, partition: str) -> None:
@@ -66,13 +81,13 @@ def _check_partition(connection: Connection, dataset: Dataset, run_id: int, part
         raise Refused(message, rule_id="file.partition")
 
 
-def _check_school_year(connection: Connection, dataset: Dataset, run_id: int, partition: str) -> None:
+def _check_school_year(connection: Connection, dataset: Dataset, run_id: int, carried: Carried, partition: str) -> None:
     if "school_year" not in dataset.target_columns:
         return
     year = settings().district.school_year_of(datetime.date.fromisoformat(partition))
     if year is None:
         return
-    present = _present(connection, dataset, run_id, "school_year")
+    present = _present(connection, dataset, run_id, carried, "school_year")
     if present and year.end_year not in present:
         listed = ", ".join(str(found) for found in sorted(present)[:5])
         message = (
@@ -81,11 +96,11 @@ def _check_school_year(connection: Connection, dataset: Dataset, run_id: int, pa
         raise Refused(message, rule_id="file.school_year")
 
 
-def _check_schools(connection: Connection, dataset: Dataset, run_id: int) -> None:
+def _check_schools(connection: Connection, dataset: Dataset, run_id: int, carried: Carried) -> None:
     known = {school.school_id for school in settings().district.schools}
     if "school_id" not in dataset.target_columns or not known:
         return
-    present = _present(connection, dataset, run_id, "school_id")
+    present = _present(connection, dataset, run_id, carried, "school_id")
     if present and not present & known:
         message = f"None of the {len(present)} schools in the file is a school of {settings().district.name}."
         raise Refused(message + " It may be another district's file.", rule_id="file.other_district")

@@ -20,7 +20,7 @@ from district.extract.reading import Malformed, TextBatch, read_batches
 from district.extract.values import Converted, convert
 from district.layout import Layout
 from district.run import Refused
-from district.tables import STAGING, finding_table, staging_table
+from district.tables import STAGING, finding_table, gone_table, staging_table, touched_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,9 +73,28 @@ def stage(connection: Connection, landed: Landed, dataset: Dataset, layout: Layo
     return rows
 
 
+def stage_keys(
+    connection: Connection, landed: Landed, dataset: Dataset, layout: Layout, plan: Plan, run_id: int
+) -> None:
+    """Writes the keys of lines of an earlier delivery to a fresh staging table; what cannot be read of one is null."""
+    import pyarrow as pa
+
+    table = gone_table(dataset, run_id)
+    connection.execute(CreateTable(table))
+    columns = [dataset.column(name) for name in dataset.key]
+    for batch in read_batches(landed, dataset, layout, plan):
+        keys = {c.name: convert(c, batch.columns[c.name], layout, in_key=True).values for c in columns}
+        _copy(connection, pa.table({"row_no": batch.numbers, **keys}), table)
+        if batch.malformed:
+            malformed = _type_malformed(batch.malformed, dataset, layout, plan).rows
+            _copy(connection, malformed.select(["row_no", *dataset.key]), table)
+    connection.execute(text(f"ANALYZE {STAGING}.{table.name}"))
+
+
 def drop_staging(connection: Connection, dataset: Dataset, run_id: int) -> None:
     """Drops the run's staging tables, if they are there."""
-    for table in (finding_table(dataset, run_id), staging_table(dataset, run_id)):
+    for table_of in (finding_table, staging_table, gone_table, touched_table):
+        table = table_of(dataset, run_id)
         connection.execute(text(f"DROP TABLE IF EXISTS {STAGING}.{table.name} CASCADE"))
 
 

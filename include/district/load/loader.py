@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import defaultdict
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -16,8 +12,8 @@ from sqlalchemy import (
     and_,
     case,
     column,
-    delete,
     exists,
+    false,
     func,
     insert,
     literal,
@@ -33,20 +29,19 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import AddConstraint, DropConstraint
 
+from district.carried import carried_rows, keep_for_next, since_of, standing_id
 from district.database import create_temporary
 from district.dataset import Dataset
-from district.extract.records import pick_records
-from district.import_log import speaks_for
-from district.layout import Layout
 from district.load.gate import Changes, Part
+from district.load.quarantine import quarantine
 from district.run import ImportStopped, Locked
 from district.tables import (
+    DISTRICT,
     finding_table,
-    import_run,
-    quarantined_row,
     row_history,
     staging_table,
     target_table,
+    touched_table,
 )
 from district.validate.fates import blanked_columns, kept_out, perhaps_sent, values_of
 
@@ -81,16 +76,18 @@ def lock(connection: Connection, dataset: Dataset, partition: str) -> None:
 class Loader:
     """One load: says what would change, then changes it. All in the caller's transaction."""
 
-    def __init__(self, connection: Connection, dataset: Dataset, layout: Layout, run: Row[Any]) -> None:
+    def __init__(self, connection: Connection, dataset: Dataset, run: Row[Any]) -> None:
         self._connection = connection
         self._dataset = dataset
-        self._layout = layout
         self._run = run
+        self._since = since_of(connection, run)
         self._target = target_table(dataset)
         self._staged = staging_table(dataset, run.id)
         self._findings = finding_table(dataset, run.id)
         self._good = self._good_rows()
         self._first = not connection.execute(select(exists(select(self._target)))).scalar()
+        # Whatever an empty table is given is this run's own.
+        self._loaded_scope = run.scope if self._first else self._scope_values()
         connection.execute(text("SET LOCAL work_mem = '256MB'"))
         connection.execute(text("SET LOCAL maintenance_work_mem = '256MB'"))
 
@@ -125,7 +122,7 @@ class Loader:
             overwritten=self._overwritten() if suspicious else updated,
             inserted=counts.get("insert", 0),
             updated=updated,
-            unchanged=counts.get("keep", 0),
+            unchanged=counts.get("keep", 0) + self._carried(),
             withdrawn=withdrawn,
         )
 
@@ -162,7 +159,7 @@ class Loader:
             for row in self._connection.execute(standing.group_by(*columns).order_by(*columns))
         )
 
-    def apply(self, changes: Changes, landed: Path) -> None:
+    def apply(self, changes: Changes) -> None:
         """Makes the changes that ``changes`` decided on, keeping what each changed row was before.
 
         Raises:
@@ -175,7 +172,8 @@ class Loader:
             done = (self._insert(self._changed("insert")), self._update(), self._withdraw())
         if done != (changes.inserted, changes.updated, changes.withdrawn):
             raise ImportStopped(f"{self._dataset.name}: the rows changed while they were loaded. Nothing was loaded.")
-        self._quarantine(landed)
+        quarantine(self._connection, self._dataset, self._run)
+        keep_for_next(self._connection, self._dataset, self._run, unsent=self._unsent(), scope=self._loaded_scope)
 
     def _good_rows(self) -> Subquery:
         """The staged rows that no finding keeps out, in the target's columns."""
@@ -185,20 +183,52 @@ class Loader:
 
     def _in_scope(self) -> Any:
         """The target's rows that this delivery speaks for: those of the scope values it holds."""
-        scope = [self._good.c[name] for name in self._dataset.scope]
-        values = self._connection.execute(select(*scope).distinct()).all()
         columns = tuple_(*[self._target.c[name] for name in self._dataset.scope])
-        return columns.in_([tuple(value) for value in values])
+        return columns.in_(self._loaded_scope)
+
+    def _scope_values(self) -> list[tuple[Any, ...]]:
+        """The scope values of the rows that load, or are carried."""
+        staged = select(*[self._good.c[name] for name in self._dataset.scope]).distinct()
+        values = {tuple(row) for row in self._connection.execute(staged)}
+        if self._since is not None:
+            rows = carried_rows(self._dataset, self._run.id, self._since).subquery()
+            carried = select(*[rows.c[name] for name in self._dataset.scope]).distinct()
+            values |= {tuple(row) for row in self._connection.execute(carried)}
+        return sorted(values)
+
+    def _carried(self) -> int:
+        """Rows of the delivery that are not staged: they stand as they are."""
+        staged = self._connection.execute(select(func.count()).select_from(self._staged)).scalar_one()
+        return int(self._run.read - staged)
+
+    def _perhaps_gone(self) -> Any:
+        """The target's rows that may have vanished: all of them, or those that were touched since the last load."""
+        if self._since is None:
+            return self._target
+        touched = touched_table(self._dataset, self._run.id)
+        return self._target.join(touched, self._on_key(touched))
+
+    def _unsent(self) -> Any:
+        """Rows that stand in the scope after the load, and that are not of this delivery's rows."""
+        if self._first:
+            return select(standing_id(self._target)).where(false())
+        loaded = exists().where(self._on_key(self._good))
+        rows = select(standing_id(self._target)).select_from(self._perhaps_gone())
+        return rows.where(self._target.c.withdrawn_at.is_(null()), self._in_scope(), ~loaded)
 
     def _vanished(self) -> Any:
         """Rows that stand in the delivery's scope and that it no longer holds, not even as a rejected row."""
         target, staged = self._target, self._staged
         sent = exists().where(*[staged.c[name] == target.c[name] for name in self._dataset.key])
-        return select(*[target.c[name] for name in self._dataset.key]).where(
-            target.c.withdrawn_at.is_(null()),
-            self._in_scope(),
-            ~sent,
-            ~perhaps_sent(self._connection, self._dataset, staged, self._findings, target),
+        return (
+            select(*[target.c[name] for name in self._dataset.key])
+            .select_from(self._perhaps_gone())
+            .where(
+                target.c.withdrawn_at.is_(null()),
+                self._in_scope(),
+                ~sent,
+                ~perhaps_sent(self._connection, self._dataset, staged, self._findings, target),
+            )
         )
 
     def _changed(self, action: str) -> Any:
@@ -230,6 +260,9 @@ class Loader:
         self._connection.execute(DropConstraint(key))
         inserted = self._insert(true())
         self._connection.execute(AddConstraint(key, isolate_from_table=False))
+        # The next night may come before any daemon has looked at the table.
+        self._connection.execute(text("SET LOCAL default_statistics_target = 10"))
+        self._connection.execute(text(f"ANALYZE {DISTRICT}.{self._target.name}"))
         return inserted
 
     def _insert(self, which: Any) -> int:
@@ -249,32 +282,3 @@ class Loader:
         withdrawn = update(self._target).where(self._on_key(self._vanished_keys()))
         values = {"withdrawn_at": func.clock_timestamp(), "import_run_id": self._run.id}
         return self._connection.execute(withdrawn.values(**values)).rowcount
-
-    def _quarantine(self, landed: Path) -> None:
-        """Keeps the rejected records as their sender wrote them, with reasons, in place of the last delivery's."""
-        runs = select(import_run.c.id).where(speaks_for(self._dataset, self._run.partition, self._run.scope))
-        older = (quarantined_row.c.state == "open", quarantined_row.c.import_run_id.in_(runs))
-        self._connection.execute(update(quarantined_row).where(*older).values(state="superseded"))
-        mine = quarantined_row.c.import_run_id == self._run.id
-        self._connection.execute(delete(quarantined_row).where(mine))
-        rejected = self._rejected_records(landed)
-        while page := list(itertools.islice(rejected, QUARANTINE_PAGE)):
-            self._connection.execute(insert(quarantined_row), page)
-
-    def _rejected_records(self, landed: Path) -> Iterator[dict[str, Any]]:
-        findings = self._findings
-        query = select(findings.c.row_no, findings.c.rule_id, findings.c.column_name).where(findings.c.fate == "reject")
-        reasons: dict[int, list[dict[str, str]]] = defaultdict(list)
-        for number, rule_id, about in self._connection.execute(query).all():
-            reasons[number].append({"rule_id": rule_id, "column": about})
-        if not reasons:
-            return
-        for record in pick_records(landed, self._layout, reasons.keys()):
-            yield {
-                "import_run_id": self._run.id,
-                "dataset": self._dataset.name,
-                "partition": self._run.partition,
-                "source_line": record.line,
-                "raw": record.text.replace("\0", ""),
-                "reasons": reasons[record.line],
-            }

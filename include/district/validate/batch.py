@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Column as SqlColumn
-from sqlalchemy import Connection, Engine, MetaData, Row, Table, delete, select, text
+from sqlalchemy import Connection, Engine, MetaData, Row, Table, delete, select, text, union_all
 from sqlalchemy.exc import SQLAlchemyError
 
+from district.carried import carried_rows, since_of, wake_found
 from district.database import clean_error
 from district.dataset import Dataset
 from district.import_log import update_run
@@ -41,7 +42,8 @@ def validate_batch(engine: Engine, dataset: Dataset, suite: Suite, parameters: d
         connection.execute(delete(findings).where(findings.c.stage != "extract"))
         forget_issues(connection, run.id, "validate")
         judge_derived(connection, dataset, _parent_tables(connection, dataset), run.id)
-        _create_view(connection, dataset, suite, run.id)
+        since = since_of(connection, run)
+        _create_views(connection, dataset, suite, run.id, since)
     # A missing parent is one cause: the suite's view of rows that lack it would only repeat it.
     _close_gate(engine, dataset, run, rules, final=False)
     judge_rows(engine, dataset, suite, parameters, run.id)
@@ -51,6 +53,8 @@ def validate_batch(engine: Engine, dataset: Dataset, suite: Suite, parameters: d
         _drop_repeated_findings(connection, findings)
         for spec in suite.sql:
             _add_sql_findings(connection, dataset, run.id, spec, rules[spec["meta"]["rule_id"]])
+        if since is not None:
+            wake_found(connection, dataset, run, since)
         connection.exec_driver_sql(f"ANALYZE {STAGING}.{findings.name}")
     url = engine.url.render_as_string(hide_password=False)
     failed = judge_batch(suite, parameters, url=url, schema=STAGING, view=_view_name(dataset, run.id))
@@ -103,25 +107,30 @@ def _named(name: str, columns: tuple[str, ...]) -> Table:
     return Table(name, MetaData(schema=DISTRICT), *[SqlColumn(column) for column in columns])
 
 
-def _view_name(dataset: Dataset, run_id: int) -> str:
-    return f"{dataset.name}_{run_id}_batch"
+def _view_name(dataset: Dataset, run_id: int, what: str = "batch") -> str:
+    return f"{dataset.name}_{run_id}_{what}"
 
 
-def _create_view(connection: Connection, dataset: Dataset, suite: Suite, run_id: int) -> None:
-    """What a suite's SQL sees as ``{batch}``: the rows that no rule of the data set itself keeps out, as they load."""
+def _create_views(connection: Connection, dataset: Dataset, suite: Suite, run_id: int, since: Row[Any] | None) -> None:
+    """What a suite's SQL sees as ``{batch}``: the rows that no rule of the data set itself keeps out, as they load.
+
+    A rule that judges each row alone sees the ``staged`` ones; the whole ``batch`` has the carried ones too.
+    """
     staged, findings = staging_table(dataset, run_id), finding_table(dataset, run_id)
     gone = select(findings.c.row_no).where(findings.c.fate.in_(KEPT_OUT), findings.c.stage.in_(("extract", "validate")))
     blanked = {rule.columns[0] for rule in suite.rules.values() if rule.on_fail == "blank"}
     query = select(staged.c.row_no, *values_of(dataset, staged, findings, blanked)).where(staged.c.row_no.not_in(gone))
-    body = query.compile(connection, compile_kwargs={"literal_binds": True})
-    name = f"{STAGING}.{_view_name(dataset, run_id)}"
-    connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
-    connection.exec_driver_sql(f"CREATE VIEW {name} AS {body}")
+    drop_views(connection, dataset, run_id)
+    whole = query if since is None else union_all(query, carried_rows(dataset, run_id, since))
+    for what, rows in (("staged", query), ("batch", whole)):
+        body = rows.compile(connection, compile_kwargs={"literal_binds": True})
+        connection.exec_driver_sql(f"CREATE VIEW {STAGING}.{_view_name(dataset, run_id, what)} AS {body}")
 
 
-def drop_view(connection: Connection, dataset: Dataset, run_id: int) -> None:
-    """Drops the view that the suite's SQL saw."""
-    connection.exec_driver_sql(f"DROP VIEW IF EXISTS {STAGING}.{_view_name(dataset, run_id)}")
+def drop_views(connection: Connection, dataset: Dataset, run_id: int) -> None:
+    """Drops the views that the suite's SQL saw."""
+    for what in ("batch", "staged"):
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {STAGING}.{_view_name(dataset, run_id, what)}")
 
 
 def _add_sql_findings(connection: Connection, dataset: Dataset, run_id: int, spec: dict[str, Any], rule: Rule) -> None:
@@ -130,9 +139,9 @@ def _add_sql_findings(connection: Connection, dataset: Dataset, run_id: int, spe
     Raises:
         Held: the query fails, or gives no row_no.
     """
-    query = spec["kwargs"]["unexpected_rows_query"].replace(
-        "{batch}", f"{STAGING}.{_view_name(dataset, run_id)} AS batch"
-    )
+    seen = "staged" if spec["meta"].get("judges") == "row" else "batch"
+    view = f"{STAGING}.{_view_name(dataset, run_id, seen)} AS batch"
+    query = spec["kwargs"]["unexpected_rows_query"].replace("{batch}", view)
     parts = {"rule_id": rule.rule_id, "columns": ",".join(rule.columns), "fate": rule.on_fail}
     table = f"{STAGING}.{finding_table(dataset, run_id).name}"
     statement = text(

@@ -43,10 +43,10 @@ def suite_path(dataset: Dataset, folder: Path) -> Path:
     return folder / f"{dataset.name}.json"
 
 
-def suite_version(dataset: Dataset, folder: Path) -> str:
-    """sha256 of the suite's file; empty where there is none."""
+def suite_text(dataset: Dataset, folder: Path) -> str:
+    """The suite's file as it stands; empty where there is none."""
     path = suite_path(dataset, folder)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
 def read_suite(dataset: Dataset, folder: Path) -> Suite:

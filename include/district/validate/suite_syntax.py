@@ -86,6 +86,9 @@ def rule_of(spec: dict[str, Any], dataset: Dataset, where: str, *, by_row: bool)
     if meta["rule_id"] in derived_rules(dataset):
         message = f"{where}: {meta['rule_id']} is one of the data set's own rules; give yours another rule_id."
         raise Held(message, rule_id="suite.rule")
+    if meta.get("judges", "batch") not in (("row", "batch") if spec["type"] == SQL_TYPE else ("batch",)):
+        message = f"{where}: judges is row or batch, and for {SQL_TYPE} alone; other rules tell it by their type."
+        raise Held(message, rule_id="suite.meta")
     default = "report" if severity != "critical" else "reject" if names_rows else "hold"
     on_fail = meta.get("on_fail", default)
     if on_fail not in (_ROW_FATES if names_rows else _BATCH_FATES):

@@ -86,7 +86,26 @@ def upgrade() -> None:
             nullable=True,
             comment="The values of its scope columns, as texts: [[value, ...], ...].",
         ),
-        sa.Column("versions", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.Column(
+            "rules",
+            sa.Text(),
+            server_default=sa.text("''"),
+            nullable=False,
+            comment="A digest of what it was judged by.",
+        ),
+        sa.Column(
+            "versions",
+            sa.Text(),
+            server_default=sa.text("''"),
+            nullable=False,
+            comment="The same, and which parents stood.",
+        ),
+        sa.Column(
+            "since_id",
+            sa.BigInteger(),
+            nullable=True,
+            comment="The loaded run whose lines it was compared with: of these, only what differs was staged.",
+        ),
         sa.Column("read", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("rejected", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("superseded", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
@@ -107,6 +126,10 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["delivery_id"],
             ["import_log.delivery.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["since_id"],
+            ["import_log.import_run.id"],
         ),
         sa.ForeignKeyConstraint(
             ["digest_id"],
@@ -143,6 +166,41 @@ def upgrade() -> None:
         ["import_run_id"],
         unique=False,
         schema="import_log",
+    )
+    op.create_table(
+        "carry",
+        sa.Column("import_run_id", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "scope",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="The scope values of the rows that it loaded.",
+        ),
+        sa.Column(
+            "kept_out",
+            postgresql.ARRAY(sa.BigInteger()),
+            nullable=False,
+            comment="Lines that are rejected or superseded.",
+        ),
+        sa.Column(
+            "reported",
+            postgresql.ARRAY(sa.BigInteger()),
+            nullable=False,
+            comment="Lines that are loaded with a finding.",
+        ),
+        sa.Column(
+            "unsent",
+            postgresql.ARRAY(sa.BigInteger()),
+            nullable=False,
+            comment="Rows that stand in its scope and are not its own.",
+        ),
+        sa.ForeignKeyConstraint(
+            ["import_run_id"],
+            ["import_log.import_run.id"],
+        ),
+        sa.PrimaryKeyConstraint("import_run_id"),
+        schema="import_log",
+        comment="What the next delivery judges again although its line did not change.",
     )
     op.create_table(
         "quarantined_row",
@@ -218,6 +276,7 @@ def downgrade() -> None:
         op.f("ix_import_log_quarantined_row_import_run_id"), table_name="quarantined_row", schema="import_log"
     )
     op.drop_table("quarantined_row", schema="import_log")
+    op.drop_table("carry", schema="import_log")
     op.drop_index(op.f("ix_import_log_import_issue_import_run_id"), table_name="import_issue", schema="import_log")
     op.drop_table("import_issue", schema="import_log")
     op.drop_index("import_run_by_night", table_name="import_run", schema="import_log")

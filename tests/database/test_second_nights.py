@@ -1,0 +1,279 @@
+"""Second nights: what is found by comparing lines is what judging the whole file anew finds, night after night."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import strategies as st
+
+from databases import TEMPLATE, copied_database
+from district.dataset import Column, Dataset, Files, Parent
+from district.demo.postgres import Server
+from district.extract import changed
+from importing import CHILDREN, FTE_RULE, Outcome, Place, children, csv_bytes, with_gate, working_in
+
+FAMILIES = with_gate(CHILDREN, floor=1_000_000)
+VISITS = Dataset(
+    name="visits",
+    extract=Files("visits_*.csv"),
+    key=("student_id", "school_id", "school_year", "visited_on"),
+    scope=("school_year",),
+    columns=(
+        Column("student_id", personal=True),
+        Column("school_id"),
+        Column("school_year", "integer"),
+        Column("visited_on", "date"),
+        Column("grade_level_code", code_set="grade", required=True),
+        Column("minutes", "integer"),
+    ),
+    parents=(Parent("children", on=("student_id", "school_id", "school_year")),),
+    gate=with_gate(CHILDREN, floor=1_000_000).gate,
+)
+HEADER = [column.name for column in VISITS.columns]
+CROWD = 24
+Row = dict[str, str]
+
+
+def sql(rule_id: str, query: str, severity: str = "critical", **meta: str) -> dict[str, Any]:
+    about = {"rule_id": f"visits.{rule_id}", "title": "A title", "fix": "Mend it.", "owner": "data_person"}
+    kwargs = {"unexpected_rows_query": query}
+    return {"type": "unexpected_rows_expectation", "severity": severity, "kwargs": kwargs, "meta": about | meta}
+
+
+def rules(longest: int = 500) -> list[Any]:
+    """One rule of each kind: on a row, on a row and its parent, on the batch, and one of Great Expectations' own."""
+    young = (
+        "select b.row_no from {batch} join district.children c using (student_id, school_id, school_year) "
+        "where c.withdrawn_at is null and b.visited_on < c.birth_date"
+    )
+    crowded = (
+        "select row_no from {batch} where (school_id, visited_on) in "
+        f"(select school_id, visited_on from {{batch}} group by 1, 2 having count(*) > {CROWD})"
+    )
+    return [
+        sql("long", f"select row_no from {{batch}} where minutes > {longest}", judges="row"),
+        sql("before_birth", young.replace("b.", "batch."), judges="row"),
+        sql("crowded", crowded, "warning", on_fail="report"),
+        {
+            "type": "expect_column_values_to_be_between",
+            "severity": "warning",
+            "kwargs": {"column": "minutes", "min_value": 1},
+            "meta": {
+                "rule_id": "visits.short",
+                "title": "A title",
+                "fix": "Mend it.",
+                "owner": "data_person",
+                "on_fail": "blank",
+            },
+        },
+    ]
+
+
+def visits(count: int = 120) -> list[Row]:
+    return [
+        {
+            "student_id": child["student_id"],
+            "school_id": child["school_id"],
+            "school_year": "2027",
+            "visited_on": f"2026-10-{5 + number // 60 + number % 3:02d}",
+            "grade_level_code": "K",
+            "minutes": "30",
+        }
+        for number, child in ((number, children(60)[number % 60]) for number in range(count))
+    ]
+
+
+def visits_bytes(rows: list[Row]) -> bytes:
+    return "".join(",".join(row.values()) + "\n" for row in [dict(zip(HEADER, HEADER, strict=True)), *rows]).encode()
+
+
+# What happens to a file between two nights; each takes the rows and the place of one of them.
+EDITS: dict[str, Callable[[list[Row], int], object]] = {
+    "minutes": lambda rows, at: rows[at].update(minutes="45"),
+    "too long": lambda rows, at: rows[at].update(minutes="450"),
+    "blanked": lambda rows, at: rows[at].update(minutes="-5"),
+    "no number": lambda rows, at: rows[at].update(minutes="soon"),
+    "unknown code": lambda rows, at: rows[at].update(grade_level_code="X"),
+    "unknown child": lambda rows, at: rows[at].update(student_id="7999999"),
+    "early": lambda rows, at: rows[at].update(visited_on="2015-06-30"),
+    "no day": lambda rows, at: rows[at].update(visited_on=""),
+    "crowd": lambda rows, at: [row.update(visited_on="2026-10-07", school_id="0100") for row in rows[at : at + 4]],
+    "gone": lambda rows, at: rows.pop(at),
+    "twice": lambda rows, at: rows.insert(len(rows) // 2, dict(rows[at])),
+    "twice, first": lambda rows, at: rows.insert(0, dict(rows[at])),
+    "twice, otherwise": lambda rows, at: rows.append(rows[at] | {"minutes": "46"}),
+    "twice, blank added": lambda rows, at: rows.append(rows[at] | {"minutes": " 30"}),
+    "new": lambda rows, at: rows.append(rows[at] | {"visited_on": "2026-11-02"}),
+    "moved": lambda rows, at: rows.append(rows.pop(at)),
+    "totals": lambda rows, at: rows.insert(at, {"student_id": "", "school_id": "", "school_year": "2027,,,,,"}),
+}
+FAMILY_EDITS: dict[str, Callable[[list[Row], int], object]] = {
+    "born later": lambda rows, at: rows[at].update(birth_date="2026-10-06"),
+    "born earlier": lambda rows, at: rows[at].update(birth_date="2014-01-01"),
+    "child gone": lambda rows, at: rows.pop(at) if len(rows) > 50 else None,
+    "child bad": lambda rows, at: rows[at].update(fte="2"),
+}
+NIGHTS = st.lists(
+    st.tuples(
+        st.lists(st.tuples(st.sampled_from(sorted(EDITS)), st.integers(0, 10_000)), max_size=5),
+        st.lists(st.tuples(st.sampled_from(sorted(FAMILY_EDITS)), st.integers(0, 10_000)), max_size=2),
+        st.sampled_from(["", "", "", "", "suite", "code"]),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@contextmanager
+def district(server: Server, folder: Path) -> Iterator[Place]:
+    folder.mkdir()
+    with copied_database(server, TEMPLATE) as url:
+        place = Place(folder=folder, url=url, server_log=server.running.log)
+        place.write_suite([FTE_RULE], FAMILIES)
+        place.write_suite(rules(), VISITS)
+        yield place
+
+
+def night(place: Place, number: int, families: list[Row], rows: list[Row], *, whole: bool) -> Outcome:
+    """A night of both data sets; where no share may differ, a file is judged whole."""
+    stamp, age = f"2026-11-{number:02d}", 86_400.0 - 3_600 * number
+    with working_in(place), pytest.MonkeyPatch.context() as patch:
+        if whole:
+            patch.setattr(changed, "MOST_DIFFERENT", -1)
+        for dataset, content in ((FAMILIES, csv_bytes(families)), (VISITS, visits_bytes(rows))):
+            place.drop(content, f"{dataset.name}_1.csv", age=age)
+            outcome = place.run(dataset, night=stamp)
+            # Edits may come to what was there two nights ago, which is held.
+            assert outcome.state in ("loaded", "unchanged") or outcome.rule_id == "file.resent", outcome.message
+    return outcome
+
+
+def left_behind(place: Place) -> dict[str, list[Any]]:
+    """All that a district's nights came to, save for when."""
+    columns = ", ".join(["import_run_id", "source_line", "withdrawn_at is null as stands", *VISITS.target_columns])
+    counts = "state, read, rejected, superseded, warnings, inserted, updated, unchanged, withdrawn, scope"
+    return {
+        "rows": place.rows(f"select {columns} from district.visits order by {', '.join(VISITS.key)}"),
+        "runs": place.rows(f"select dataset, {counts} from import_log.import_run order by id"),
+        "issues": place.rows(
+            "select import_run_id, rule_id, severity, cause, fate, rows, first_line, first_seen "
+            "from import_log.import_issue order by 1, 2, 4"
+        ),
+        "quarantine": place.rows(
+            "select import_run_id, source_line, raw, state, (select array_agg(r::text order by r::text) "
+            "from jsonb_array_elements(reasons) r) as reasons from import_log.quarantined_row order by 1, 2"
+        ),
+        "history": place.rows(
+            "select import_run_id, action, before - 'withdrawn_at' as row from import_log.row_history order by 1, 2, 3"
+        ),
+    }
+
+
+def compared(place: Place) -> int:
+    """How many runs were staged by what differs."""
+    return len(place.rows("select id from import_log.import_run where since_id is not null"))
+
+
+@given(NIGHTS)
+@settings(
+    max_examples=int(os.environ.get("SECOND_NIGHTS", "12")),
+    deadline=None,
+    # To shrink a sequence of nights takes longer than to read it.
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+def test_comparing_lines_comes_to_what_judging_everything_does(
+    migrated: Server, tmp_path_factory: pytest.TempPathFactory, nights: list[Any]
+) -> None:
+    folder = tmp_path_factory.mktemp("nights")
+    families, rows = children(60), visits()
+    with district(migrated, folder / "lines") as lines, district(migrated, folder / "whole") as whole:
+        for number, (edits, family_edits, change) in enumerate([([], [], ""), *nights], start=1):
+            for name, at in edits:
+                EDITS[name](rows, at % len(rows))
+            for name, at in family_edits:
+                FAMILY_EDITS[name](families, at % len(families))
+            for place in (lines, whole):
+                if change == "suite":
+                    place.write_suite(rules(400), VISITS)
+                if change == "code":
+                    with (place.folder / "crosswalks" / "grade.csv").open("a", encoding="utf-8") as file:
+                        file.write("sis,,,X,Tenth,\n")
+                night(place, number, families, rows, whole=place is whole)
+            seen, wanted = left_behind(lines), left_behind(whole)
+            for part in wanted:
+                assert seen[part] == wanted[part], f"{part} after night {number}"
+        event(f"nights compared: {compared(lines)}")
+        assert compared(whole) == 0
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def two(migrated: Server, tmp_path: Path) -> Iterator[tuple[Place, list[Row], list[Row]]]:
+    """A district after its first night, and the rows of its files."""
+    families, rows = children(60), visits()
+    with district(migrated, tmp_path / "lines") as place:
+        night(place, 1, families, rows, whole=False)
+        yield place, families, rows
+
+
+def staged_since(place: Place, outcome: Outcome) -> int | None:
+    (run,) = place.rows("select since_id from import_log.import_run where run_key = :key", key=outcome.run_key)
+    since: int | None = run["since_id"]
+    return since
+
+
+def test_a_changed_line_is_all_that_is_staged(two: tuple[Place, list[Row], list[Row]]) -> None:
+    place, families, rows = two
+    rows[3]["minutes"] = "45"
+    outcome = night(place, 2, families, rows, whole=False)
+    assert staged_since(place, outcome) is not None
+    assert outcome.summary is not None
+    told = dataclasses.asdict(outcome.summary)
+    assert {name: told[name] for name in ("read", "updated", "unchanged", "withdrawn")} == {
+        "read": 120,
+        "updated": 1,
+        "unchanged": 119,
+        "withdrawn": 0,
+    }
+
+
+def test_a_table_that_was_changed_by_hand_is_made_good(two: tuple[Place, list[Row], list[Row]]) -> None:
+    place, families, rows = two
+    place.execute("delete from district.visits where student_id = :id", id=rows[5]["student_id"])
+    rows[3]["minutes"] = "45"
+    outcome = night(place, 2, families, rows, whole=False)
+    assert staged_since(place, outcome) is None
+    assert outcome.summary is not None
+    assert (outcome.summary.inserted, outcome.summary.updated) == (2, 1)
+
+
+@pytest.mark.parametrize("lost", ["landed copy", "layout", "day that a rule asks for"])
+def test_what_cannot_be_compared_is_judged_whole(two: tuple[Place, list[Row], list[Row]], lost: str) -> None:
+    place, families, rows = two
+    dataset = VISITS
+    if lost == "landed copy":
+        shutil.rmtree(place.folder / "landed")
+    if lost == "layout":
+        dataset = dataclasses.replace(VISITS, layout=dataclasses.replace(VISITS.layout, null_tokens=("", "-")))
+    if lost == "day that a rule asks for":
+        bound = {"column": "visited_on", "min_value": {"$PARAMETER": "school_year_first_day"}}
+        asked = rules()[3] | {"kwargs": bound, "meta": rules()[3]["meta"] | {"on_fail": "report"}}
+        place.write_suite([asked], VISITS)
+        night(place, 2, families, rows, whole=False)
+        assert staged_since(place, night(place, 3, families, rows[1:], whole=False)) is not None
+        asked["kwargs"]["min_value"] = {"$PARAMETER": "night"}
+        place.write_suite([asked], VISITS)
+        night(place, 4, families, rows[2:], whole=False)
+    rows[3]["minutes"] = "45"
+    with working_in(place):
+        place.drop(visits_bytes(rows), "visits_1.csv", age=60)
+        assert staged_since(place, place.run(dataset, night="2026-11-05")) is None
