@@ -365,6 +365,23 @@ def _loaded_as_expected(loaded: Place, case: Case, outcome: Outcome) -> None:
     assert [row["source_line"] for row in loaded.quarantined()] == list(case.rejected)
 
 
+def test_40_a_column_that_is_emptied_is_a_warning_and_one_that_stays_empty_a_note(loaded: Place) -> None:
+    layout = dataclasses.replace(CHILDREN.layout, columns={"fte": "FTE_Share"}, optional=("fte",))
+    dataset = dataclasses.replace(with_gate(CHILDREN, updated=1), layout=layout)
+    told = []
+    for night, (count, age) in enumerate(((41, 7200), (42, 3600)), start=19):
+        file = "\n".join(line.rpartition(",")[0] for line in csv_bytes(children(count)).decode().splitlines()) + "\n"
+        outcome = loaded.night(file.encode(), age=age, dataset=dataset, night=f"2026-11-{night}")
+        assert outcome.state == "loaded", outcome.message
+        assert {row["fte"] for row in loaded.standing().values()} == {None}
+        query = "select severity, cause, title from import_log.import_issue i join import_log.import_run r "
+        query += "on r.id = import_run_id where i.rule_id = 'file.column_absent' and run_key = :key"
+        told += loaded.rows(query, key=outcome.run_key)
+    assert [(issue["severity"], issue["cause"]) for issue in told] == [("warning", "FTE_Share"), ("info", "FTE_Share")]
+    assert "the load empties it" in told[0]["title"]
+    assert loaded.leaks(canaries_of(MORE)) == []
+
+
 def test_a_quoted_line_break_is_kept_in_its_value(place: Place) -> None:
     place.night(with_line(3, line_of(2, last_name='"Quexaro\nTwo"')))
     assert place.standing()["7000002", "0101", 2027]["last_name"] == "Quexaro\nTwo"

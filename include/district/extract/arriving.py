@@ -16,6 +16,7 @@ from district import import_log, issues
 from district.codes import crosswalk_version, seed_crosswalk
 from district.database import engine, ensure_target, prepare_alone, sync_calendar
 from district.dataset import Dataset
+from district.extract.headers import absent_columns
 from district.extract.landing import Arrival, find_delivery, land, wait_until_stable
 from district.extract.plan import FileWarning
 from district.extract.scope import check_scope, staged_scope
@@ -99,7 +100,7 @@ def arrive(
         late = (_FUTURE,) if arrival.modified > time.time() + CLOCK_TOLERANCE else ()
         # Read again because another night, or a changed rule, may judge it otherwise.
         stale = (STALE,) if last is not None and last.delivery_id == delivery_id and last.night < night else ()
-        for warning in (*plan.warnings, *late, *stale):
+        for warning in (*absent_columns(plan, last), *plan.warnings, *late, *stale):
             issues.record_file_issue(connection, dataset, run_id, warning, "extract")
         import_log.update_run(
             connection,
