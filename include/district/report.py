@@ -103,9 +103,7 @@ def print_status(nights: int, dataset: str = "", console: Console | None = None)
         )
         runs = list(connection.execute(newest))
         issues = {run.id: issues_of(connection, run.id) for run in runs if dataset}
-        refused = refused_mails(connection)
-    for mail in refused:
-        console.print(escape(f"Mail not sent, {mail.last_error}: {mail.subject}. Mend the roles' addresses."))
+    print_refused(console)
     if not runs and dataset:
         console.print(f"No import of {dataset} has run yet; `district status` shows what has.")
         return
@@ -124,6 +122,17 @@ def print_status(nights: int, dataset: str = "", console: Console | None = None)
         for run in runs:
             if dataset and run.night == night:
                 _print_issues(console, issues[run.id])
+
+
+def print_refused(console: Console | None = None) -> int:
+    """Names the mails that the server will not take, and what to mend; returns how many there are."""
+    console = console or Console()
+    with engine().connect() as connection:
+        refused = refused_mails(connection)
+    for mail in refused:
+        why = f"{mail.last_error}, then run `district resend`"
+        console.print(escape(f"Mail not sent ({mail.subject}): {why}."))
+    return len(refused)
 
 
 def note(dataset: Dataset, run_key: str) -> str:

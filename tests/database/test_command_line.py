@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from district.command_line import app
+from commanding import run
 from district.demo.postgres import Server
 from district.settings import settings
 from importing import Place, canaries_of, children, csv_bytes, working_in
@@ -29,14 +28,6 @@ def at(migrated: Server, loaded: Place) -> Iterator[Place]:
     tests = str(Path(__file__).resolve().parents[1])
     (loaded.folder / "dags" / "children.py").write_text(DAG.format(tests=tests), encoding="utf-8")
     return loaded
-
-
-def run(*arguments: str) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    # SystemExit is how a command ends; anything else would be a traceback.
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    assert "Traceback" not in result.output
-    return result
 
 
 def test_import_shows_what_came_of_it(at: Place) -> None:
