@@ -92,7 +92,7 @@ def print_status(nights: int, dataset: str = "", console: Console | None = None)
     """The newest run of each data set of the last nights; of one data set, with all its issues."""
     console = console or Console()
     with engine().connect() as connection:
-        counted = ~import_run.c.preview
+        counted = ~import_run.c.unnoticed
         mine = and_(counted, import_run.c.dataset == dataset) if dataset else counted
         recent = select(import_run.c.night).where(mine).distinct().order_by(import_run.c.night.desc()).limit(nights)
         newest = (

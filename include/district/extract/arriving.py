@@ -52,7 +52,7 @@ def arrive(
     # Committed first, so that what is wrong from here on has a row to be recorded in.
     with engine().begin() as connection:
         run_id = import_log.open_run(
-            connection, dataset, partition=partition, run_key=run_key, night=night, preview=preview
+            connection, dataset, partition=partition, run_key=run_key, night=night, unnoticed=preview
         )
     with engine().begin() as connection:
         prepare_alone(connection)

@@ -46,7 +46,7 @@ def queue_digest(connection: Connection, night: datetime.date) -> int:
     open_ones = [each.key for each in settings().district.administrations if night < each.results_end]
     awaited = and_(import_run.c.state == "missing", import_run.c.partition.in_(open_ones))
     query = select(import_run).where(
-        import_run.c.finished_at.is_not(None), import_run.c.digest_id.is_(None), ~import_run.c.preview, ~awaited
+        import_run.c.finished_at.is_not(None), import_run.c.digest_id.is_(None), ~import_run.c.unnoticed, ~awaited
     )
     runs = list(connection.execute(query.order_by(import_run.c.dataset, import_run.c.id).with_for_update()))
     absent = _absent(connection, night)
@@ -134,10 +134,10 @@ def _absent(connection: Connection, night: datetime.date) -> list[str]:
     nightly = import_run.c.partition == func.to_char(import_run.c.night, "YYYY-MM-DD")
     recent = (
         select(import_run.c.dataset)
-        .where(nightly, ~import_run.c.preview, import_run.c.night.between(since, night))
+        .where(nightly, ~import_run.c.unnoticed, import_run.c.night.between(since, night))
         .distinct()
     )
-    tonight = select(import_run.c.dataset).where(import_run.c.night == night, ~import_run.c.preview)
+    tonight = select(import_run.c.dataset).where(import_run.c.night == night, ~import_run.c.unnoticed)
     return sorted(connection.execute(recent.where(import_run.c.dataset.not_in(tonight))).scalars())
 
 
