@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 from sqlalchemy import Row, and_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from district import import_log
 from district.database import engine
@@ -98,7 +99,7 @@ def print_status(nights: int, dataset: str = "", console: Console | None = None)
         newest = (
             select(import_run)
             .where(mine, import_run.c.night.in_(recent))
-            .distinct(import_run.c.night, import_run.c.dataset, import_run.c.partition)
+            .ext(distinct_on(import_run.c.night, import_run.c.dataset, import_run.c.partition))
             .order_by(import_run.c.night, import_run.c.dataset, import_run.c.partition, import_run.c.id.desc())
         )
         runs = list(connection.execute(newest))
