@@ -20,8 +20,8 @@ ENROLLMENT = Dataset(
     columns=(
         Column("student_id", personal=True, description="The student's number in the SIS, seven digits."),
         Column("state_student_id", personal=True, description="The student's number at the state, ten digits."),
-        Column("last_name", personal=True),
-        Column("first_name", personal=True),
+        Column("last_name", personal=True, literal=True),
+        Column("first_name", personal=True, literal=True),
         Column("birth_date", "date", personal=True),
         Column("school_id", description="The school's number in the SIS, four digits."),
         Column("school_year", "integer", description="The year in which the school year ends."),

@@ -34,7 +34,7 @@ CHILDREN = Dataset(
         Column("student_id", personal=True),
         Column("school_id"),
         Column("school_year", "integer"),
-        Column("last_name", personal=True),
+        Column("last_name", personal=True, literal=True),
         Column("birth_date", "date", personal=True),
         Column("grade_level_code", code_set="grade", required=True),
         Column("fte", "decimal"),

@@ -86,6 +86,20 @@ def status(
 
 @app.command()
 @_plain_errors
+def resend() -> None:
+    """Send the mails that wait, and again those that the mail server refused in the last two weeks."""
+    from district.notify.mail import send_again
+    from district.report import print_refused
+
+    sent = send_again()
+    refused = print_refused()
+    typer.echo(f"Mails sent: {sent}." if sent or refused else "No mail waits to be sent.")
+    if refused:
+        raise typer.Exit(1)
+
+
+@app.command()
+@_plain_errors
 def migrate() -> None:
     """Bring the import log's tables to the newest revision; safe to repeat."""
     from district.database import migrate as run_migrations

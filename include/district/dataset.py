@@ -27,12 +27,15 @@ class Column:
 
     A column with a ``code_set`` holds the district's own code and is named ``..._code``; its table gains a
     second column, the ``descriptor``, with the standard code that the crosswalk gives it (Ed-Fi's suffixes).
+    In a ``literal`` column the layout's null tokens are values like any other, because a child may be called Null;
+    only an empty field is null. A key column is never literal.
     """
 
     name: str = field(kw_only=False)
     type: ColumnType = field(default="text", kw_only=False)
     required: bool = False
     personal: bool = False
+    literal: bool = False
     code_set: str | None = None
     descriptor: str = ""
     description: str = ""

@@ -58,15 +58,18 @@ def open_run(
     partition: str,
     run_key: str,
     night: datetime.date,
-    preview: bool = False,
+    unnoticed: bool = False,
 ) -> int:
-    """The id of the run to extract for: a new one, or the one that an earlier try of the same task left unloaded."""
+    """The id of the run to extract for: a new one, or the one that an earlier try of the same task left unloaded.
+
+    Of an ``unnoticed`` run no other run, digest or mail takes notice.
+    """
     latest = find_run(connection, dataset, run_key)
     if latest is not None and latest.state not in ("loaded", "unchanged"):
         connection.execute(delete(import_issue).where(import_issue.c.import_run_id == latest.id))
         fresh: dict[str, Any] = {
             "state": "started",
-            "preview": preview,
+            "unnoticed": unnoticed,
             "reason": "",
             "rule_id": "",
             "plan": None,
@@ -83,7 +86,7 @@ def open_run(
         "night": night,
         "owner": dataset.owner,
         "state": "started",
-        "preview": preview,
+        "unnoticed": unnoticed,
     }
     return int(connection.execute(insert(import_run).values(values).returning(import_run.c.id)).scalar_one())
 
@@ -142,12 +145,12 @@ def run_of_delivery(connection: Connection, delivery_id: int) -> Row[Any] | None
 def parent_run(connection: Connection, parent: str, partition: str) -> Row[Any] | None:
     """The run of a parent data set that tells how the same night went: one that loaded, else the newest.
 
-    Checks say nothing of the night, and neither does a run that was killed long ago.
+    Unnoticed runs say nothing of the night, and neither does one that was killed long ago.
     """
     alive = or_(import_run.c.state.in_(FINAL), import_run.c.started_at > func.now() - LONGEST_RUN)
     query = select(import_run).where(import_run.c.dataset == parent, import_run.c.partition == partition)
     loaded = import_run.c.state.in_(("loaded", "unchanged"))
-    query = query.where(~import_run.c.preview, alive).order_by(loaded.desc(), import_run.c.id.desc())
+    query = query.where(~import_run.c.unnoticed, alive).order_by(loaded.desc(), import_run.c.id.desc())
     return connection.execute(query.limit(1)).first()
 
 

@@ -103,7 +103,7 @@ def finish(dataset: Dataset, *, partition: str, run_key: str, failed_task: str =
 def close(dataset: Dataset, *, run_key: str, preview: bool = False) -> None:
     """Clears what a run by hand leaves in staging; a ``preview`` leaves the state ``checked``.
 
-    A run that a person broke off is over, and no more noticed than a preview: it must keep nothing waiting.
+    A run that a person broke off is over, and as unnoticed as a preview: it must keep nothing waiting.
     """
     with engine().begin() as connection:
         run = import_log.find_run(connection, dataset, run_key)
@@ -114,7 +114,7 @@ def close(dataset: Dataset, *, run_key: str, preview: bool = False) -> None:
                 import_log.update_run(connection, run.id, state="checked")
             elif run.state not in import_log.FINAL:
                 reason = "It was broken off before its end."
-                import_log.update_run(connection, run.id, state="failed", reason=reason, preview=True)
+                import_log.update_run(connection, run.id, state="failed", reason=reason, unnoticed=True)
 
 
 def _validate(dataset: Dataset, run: Row[Any]) -> None:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 from sqlalchemy import Row, and_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from district import import_log
 from district.database import engine
@@ -92,20 +93,18 @@ def print_status(nights: int, dataset: str = "", console: Console | None = None)
     """The newest run of each data set of the last nights; of one data set, with all its issues."""
     console = console or Console()
     with engine().connect() as connection:
-        counted = ~import_run.c.preview
+        counted = ~import_run.c.unnoticed
         mine = and_(counted, import_run.c.dataset == dataset) if dataset else counted
         recent = select(import_run.c.night).where(mine).distinct().order_by(import_run.c.night.desc()).limit(nights)
         newest = (
             select(import_run)
             .where(mine, import_run.c.night.in_(recent))
-            .distinct(import_run.c.night, import_run.c.dataset, import_run.c.partition)
+            .ext(distinct_on(import_run.c.night, import_run.c.dataset, import_run.c.partition))
             .order_by(import_run.c.night, import_run.c.dataset, import_run.c.partition, import_run.c.id.desc())
         )
         runs = list(connection.execute(newest))
         issues = {run.id: issues_of(connection, run.id) for run in runs if dataset}
-        refused = refused_mails(connection)
-    for mail in refused:
-        console.print(escape(f"Mail not sent, {mail.last_error}: {mail.subject}. Mend the roles' addresses."))
+    print_refused(console)
     if not runs and dataset:
         console.print(f"No import of {dataset} has run yet; `district status` shows what has.")
         return
@@ -124,6 +123,17 @@ def print_status(nights: int, dataset: str = "", console: Console | None = None)
         for run in runs:
             if dataset and run.night == night:
                 _print_issues(console, issues[run.id])
+
+
+def print_refused(console: Console | None = None) -> int:
+    """Names the mails that the server will not take, and what to mend; returns how many there are."""
+    console = console or Console()
+    with engine().connect() as connection:
+        refused = refused_mails(connection)
+    for mail in refused:
+        why = f"{mail.last_error}, then run `district resend`"
+        console.print(escape(f"Mail not sent ({mail.subject}): {why}."))
+    return len(refused)
 
 
 def note(dataset: Dataset, run_key: str) -> str:

@@ -110,7 +110,13 @@ import_run = Table(
     Column("finished_at", DateTime(timezone=True)),
     Column("loaded_at", DateTime(timezone=True)),
     Column("digest_id", ForeignKey("mail.id")),
-    Column("preview", Boolean, nullable=False, server_default=text("false")),
+    Column(
+        "unnoticed",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="No other run, digest or mail takes notice of it: a check, or a run by hand that was broken off.",
+    ),
     CheckConstraint(
         "state <> 'loaded' OR read = inserted + updated + unchanged + rejected + superseded",
         name="every_row_has_a_fate",

@@ -13,6 +13,8 @@ from district.demo.postgres import Server
 from importing import Place, children, csv_bytes, working_in
 
 FIRST_NIGHT = "first_night"
+# So that its failing asserts show both sides.
+pytest.register_assert_rewrite("shaping")
 
 
 @pytest.fixture

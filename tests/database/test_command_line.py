@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from sqlalchemy import text
 
-from district.command_line import app
+from commanding import run
+from district.database import engine
 from district.demo.postgres import Server
 from district.settings import settings
 from importing import Place, canaries_of, children, csv_bytes, working_in
@@ -23,20 +27,23 @@ dag = import_dag(CHILDREN)
 """
 
 
+BY_ADMINISTRATION = DAG.replace("(CHILDREN)", "(RESULTS)").replace(
+    "dag =",
+    """import dataclasses
+RESULTS = dataclasses.replace(CHILDREN, partition="school_year")
+del CHILDREN
+dag =""",
+)
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so what they start.
+LISTENING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+
+
 @pytest.fixture
 def at(migrated: Server, loaded: Place) -> Iterator[Place]:
     """The loaded place with a DAG file."""
     tests = str(Path(__file__).resolve().parents[1])
     (loaded.folder / "dags" / "children.py").write_text(DAG.format(tests=tests), encoding="utf-8")
     return loaded
-
-
-def run(*arguments: str) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    # SystemExit is how a command ends; anything else would be a traceback.
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    assert "Traceback" not in result.output
-    return result
 
 
 def test_import_shows_what_came_of_it(at: Place) -> None:
@@ -87,6 +94,46 @@ def test_bad_input_is_said(at: Place, arguments: tuple[str, ...], code: int, wor
     result = run(*(argument.format(file=path, folder=path.parent) for argument in arguments))
     assert result.exit_code == code, result.output
     assert words in " ".join(result.output.replace("│", " ").split())
+
+
+def test_what_is_imported_by_administration_needs_its_partition(at: Place) -> None:
+    dag = BY_ADMINISTRATION.format(tests=str(Path(__file__).resolve().parents[1]))
+    (at.folder / "dags" / "children.py").write_text(dag, encoding="utf-8")
+    delivery = str(at.drop(csv_bytes(children(41))))
+    before = at.rows("select count(*) as runs from import_log.import_run")
+    for command in ("import", "check"):
+        result = run(command, "children", delivery)
+        assert result.exit_code == 1
+        assert "children is imported by school_year: add --partition with the school_year of the file" in result.output
+    assert at.rows("select count(*) as runs from import_log.import_run") == before
+    result = run("import", "children", delivery, "--partition", "2027")
+    assert result.exit_code == 0, result.output
+    assert len(at.standing()) == 41
+
+
+def test_ctrl_c_closes_the_run_and_leaves_the_table(at: Place) -> None:
+    delivery = str(at.drop(csv_bytes(children(41))))
+    before = at.table_hash()
+    code = LISTENING + "from district.command_line import main; main()"
+    with engine().connect() as other:
+        transaction = other.begin()
+        other.execute(text("lock table district.children in access exclusive mode"))
+        command = [sys.executable, "-c", code, "import", "children", delivery]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        # Until its load waits for the table.
+        while not at.rows("select 1 from pg_locks where not granted and relation = 'district.children'::regclass"):
+            assert process.poll() is None, process.communicate()[0]
+        latest = at.rows("select state from import_log.import_run order by id desc limit 1")
+        process.send_signal(signal.SIGINT)
+        transaction.rollback()
+    output, _ = process.communicate(timeout=60)
+    assert latest == [{"state": "validated"}]
+    assert process.returncode != 0
+    assert "Traceback" not in output
+    assert at.table_hash() == before
+    (last,) = at.rows("select state, reason, unnoticed from import_log.import_run order by id desc limit 1")
+    assert last == {"state": "failed", "reason": "It was broken off before its end.", "unnoticed": True}
+    assert at.rows("select 1 from pg_tables where schemaname = 'staging'") == []
 
 
 def test_a_broken_dag_file_is_named_and_stops_no_other(at: Place) -> None:

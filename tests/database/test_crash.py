@@ -373,3 +373,17 @@ def test_78_a_server_that_is_down_at_the_start(crashing: Crashing, durable_night
         crashing.start()
         assert whole_night(RUN) == "loaded"
         check_told_once(place, durable_night.new)
+
+
+def test_77_rows_judged_again_are_loaded_as_they_are_judged_now(place: Place) -> None:
+    """The suite has changed since the batch was validated, and with it how many rows there are to load."""
+    place.write_suite([{**FTE_RULE, "kwargs": {"unexpected_rows_query": "select row_no from {batch} where fte > 2"}}])
+    place.drop(csv_bytes(row | ({"fte": "2"} if n < 5 else {}) for n, row in enumerate(children(40))))
+    pipeline.extract(OPEN, partition=NIGHT, run_key=RUN)
+    assert pipeline.validate(OPEN, run_key=RUN).rejected == 0
+    place.execute("truncate staging.children_1, staging.children_1_finding")  # what a crash leaves of unlogged tables
+    place.write_suite([FTE_RULE])
+    summary = pipeline.load(OPEN, run_key=RUN)
+    assert (summary.state, summary.inserted, summary.rejected) == ("loaded", 35, 5)
+    assert len(place.standing()) == 35
+    assert len(place.quarantined()) == 5

@@ -110,6 +110,17 @@ def test_a_value_meets_its_verdict(loaded: Place, case: Case) -> None:
     assert loaded.leaks(canaries_of(rows) - {*NAMES} | planted) == []
 
 
+def test_52_a_personal_column_that_is_no_name_keeps_no_null_token(place: Place) -> None:
+    columns = (*CHILDREN.columns, Column("language", personal=True))
+    dataset = dataclasses.replace(CHILDREN, columns=columns)
+    sent = [row | {"language": value} for row, value in zip(children(3), ("NULL", "N/A", "Null"), strict=True)]
+    names = tuple(sent[0])
+    file = "".join(",".join(line) + "\n" for line in (names, *(row.values() for row in sent)))
+    assert place.night(file.encode(), dataset=dataset).state == "loaded"
+    # The layout names NULL and N/A, and no other spelling.
+    assert [row["language"] for row in place.standing(dataset).values()] == [None, None, "Null"]
+
+
 def test_47_lost_leading_zeros_are_rejected_by_the_id_s_pattern(place: Place) -> None:
     pattern = dataclasses.replace(CHILDREN.layout, patterns={"student_id": "[0-9]{7}"})
     strict = dataclasses.replace(CHILDREN, layout=pattern)

@@ -2,56 +2,21 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 import smtplib
 import socket
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 
 from district import pipeline
-from district.demo.mail_catcher import MailFolder
 from district.notify.mail import send_digest
 from district.run import ImportStopped
 from district.settings import settings
 from importing import CHILDREN, NIGHT, Outcome, Place, canaries_of, children, csv_bytes
-
-
-class Listening(Controller):
-    """A server on a port of the system's choice."""
-
-    def _trigger_server(self) -> None:
-        self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()
-
-
-@contextmanager
-def mail_server(folder: Path, handler: Any = None) -> Iterator[Path]:
-    """A server that the settings point to; the folder that its mails come to."""
-    controller = Listening(handler or MailFolder(folder), hostname="127.0.0.1", port=0)
-    controller.start()
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("DISTRICT_SMTP_HOST", "127.0.0.1")
-            patch.setenv("DISTRICT_SMTP_PORT", str(controller.port))
-            settings.cache_clear()
-            yield folder
-    finally:
-        settings.cache_clear()
-        controller.stop()
-
-
-def mails(folder: Path) -> list[EmailMessage]:
-    found = [email.message_from_bytes(path.read_bytes(), policy=email.policy.default) for path in folder.glob("*.eml")]
-    return sorted((mail for mail in found if isinstance(mail, EmailMessage)), key=lambda mail: str(mail["Message-ID"]))
+from mailing import Choosy, mail_server, mails
 
 
 def finish(outcome: Outcome) -> None:
@@ -128,17 +93,8 @@ def test_86_a_mail_server_that_hangs_is_given_up(loaded: Place) -> None:
     assert loaded.rows("select count(*) as waiting from import_log.mail where sent_at is null") == [{"waiting": 1}]
 
 
-class Choosy(MailFolder):
-    """Takes no mail whose subject says held."""
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
-        if b": held" in envelope.content:
-            return "554 no such mail here"
-        return await super().handle_DATA(server, session, envelope)
-
-
 def test_a_mail_that_is_refused_keeps_no_other_waiting(loaded: Place, tmp_path: Path) -> None:
-    with mail_server(tmp_path / "mail", Choosy(tmp_path / "mail")) as folder:
+    with mail_server(tmp_path / "mail", Choosy(tmp_path / "mail", held="554 no such mail here")) as folder:
         finish(loaded.night(csv_bytes(children(20))))
         send_digest(NIGHT)
         assert [mail["Subject"] for mail in mails(folder)] == [f"Imports of {NIGHT}: 1 of 2 did not load"]

@@ -104,6 +104,10 @@ def test_what_is_personal_elsewhere_is_personal_here(dataset: Dataset) -> None:
     assert [c.name for c in dataset.columns if c.name in personal and not c.personal] == []
 
 
+def test_a_child_s_name_is_literal(dataset: Dataset) -> None:
+    assert [c.name for c in dataset.columns if c.personal and c.name.endswith("_name") and not c.literal] == []
+
+
 # The suite
 
 

@@ -96,15 +96,16 @@ def test_no_yes_and_no_no() -> None:
 
 @pytest.mark.parametrize("name", ["Null", "NA", "None", "N/A", "True", "nan", "NaN"])
 def test_a_child_may_be_called_so(name: str) -> None:
-    assert one(name, personal=True) == (name, False)
+    assert one(name, personal=True, literal=True) == (name, False)
 
 
 def test_what_is_nobody_s_name_is_null() -> None:
     assert one("NA") == (None, False)
-    assert one("NA", personal=True, in_key=True) == (None, False)
+    assert one("NA", personal=True) == (None, False)
+    assert one("NA", personal=True, literal=True, in_key=True) == (None, False)
     assert one("NA", "decimal", personal=True) == (None, False)
-    assert one("", personal=True) == (None, False)
-    assert one("   ", personal=True) == (None, False)
+    assert one("", personal=True, literal=True) == (None, False)
+    assert one("   ", personal=True, literal=True) == (None, False)
 
 
 def test_invisible_characters_go_and_are_told() -> None:

@@ -17,6 +17,7 @@ from district.codes import crosswalk_version, seed_crosswalk
 from district.database import engine, ensure_target, prepare_alone, sync_calendar
 from district.dataset import Dataset
 from district.extract.changed import stage_delivery
+from district.extract.headers import absent_columns
 from district.extract.landing import Arrival, find_delivery, land, wait_until_stable
 from district.extract.lines import one_line_each
 from district.extract.plan import FileWarning
@@ -54,7 +55,7 @@ def arrive(
     # Committed first, so that what is wrong from here on has a row to be recorded in.
     with engine().begin() as connection:
         run_id = import_log.open_run(
-            connection, dataset, partition=partition, run_key=run_key, night=night, preview=preview
+            connection, dataset, partition=partition, run_key=run_key, night=night, unnoticed=preview
         )
     with engine().begin() as connection:
         prepare_alone(connection)
@@ -104,7 +105,7 @@ def arrive(
         late = (_FUTURE,) if arrival.modified > time.time() + CLOCK_TOLERANCE else ()
         # Read again because another night, or a changed rule, may judge it otherwise.
         stale = (STALE,) if last is not None and last.delivery_id == delivery_id and last.night < night else ()
-        for warning in (*plan.warnings, *late, *stale):
+        for warning in (*absent_columns(plan, last), *plan.warnings, *late, *stale):
             issues.record_file_issue(connection, dataset, run_id, warning, "extract")
         import_log.update_run(
             connection,

@@ -10,7 +10,9 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
+
+from sqlalchemy import Row
 
 from district.dataset import Dataset
 from district.extract.landing import Landed
@@ -44,7 +46,30 @@ def delimited_plan(landed: Landed, dataset: Dataset, layout: Layout, name: str) 
     _check_repeated(sent, {fold(str(header)): str(header) for header in wanted.values()}, name)
     places, warnings = _match_headers(sent, wanted, layout, name)
     _check_width(landed, layout, len(sent), name)
-    return Plan(width=len(sent), places=places, warnings=tuple(warnings))
+    absent = {column: str(header) for column, header in wanted.items() if column not in places}
+    return Plan(width=len(sent), places=places, absent=absent, warnings=tuple(warnings))
+
+
+def absent_columns(plan: Plan, last: Row[Any] | None) -> Iterator[FileWarning]:
+    """A word on each optional column that the file lacks: a warning where the last load filled it."""
+    # A file of fixed width has every column of its layout.
+    filled = {*(last.plan["places"] or last.layout["columns"]), *last.layout["constants"]} if last is not None else ()
+    for column, header in plan.absent.items():
+        if column in filled:
+            yield FileWarning(
+                rule_id="file.column_absent",
+                cause=header,
+                title="A column that the last delivery had is not in the file; the load empties it in every row sent",
+                fix="If the source still has it, have the export written with it and clear `extract`; else nothing.",
+            )
+        else:
+            yield FileWarning(
+                rule_id="file.column_absent",
+                cause=header,
+                title="A column that the source may leave out is not in the file; it is empty in every row",
+                fix="Nothing, if the source has none; otherwise have the export written with it.",
+                severity="info",
+            )
 
 
 def _check_repeated(sent: list[str], wanted: dict[str, str], name: str) -> None:
@@ -101,16 +126,6 @@ def _match_headers(
             )
         elif column not in layout.optional:
             missing.append(header)
-        else:
-            warnings.append(
-                FileWarning(
-                    rule_id="file.column_absent",
-                    cause=header,
-                    title="A column that the source may leave out is not in the file; it is empty in every row",
-                    fix="Nothing, if the source has none; otherwise have the export written with it.",
-                    severity="info",
-                )
-            )
     unused = [header for index, header in enumerate(sent) if index not in places.values()]
     if missing:
         near = difflib.get_close_matches(missing[0], filter(_may_be_quoted, unused), n=1, cutoff=0.5)

@@ -24,6 +24,8 @@ class Plan:
 
     width: int
     places: dict[str, int] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    """Columns that the layout calls optional and the file lacks, and the headers that they would have."""
     warnings: tuple[FileWarning, ...] = ()
     lines: array[int] | None = None
     """Each record's first line, header included; None where record and line have the same number."""

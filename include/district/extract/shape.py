@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from district.dataset import Dataset
@@ -48,7 +49,7 @@ def check_shape(landed: Landed, dataset: Dataset, layout: Layout, arrival: Arriv
         message = f"{name} has a header and no rows; nothing is withdrawn until someone has looked at the SIS's export."
         raise Held(message, rule_id="file.header_only")
     warnings = (*plan.warnings, *_newline_warnings(landed, arrival), *_blank_lines(blank))
-    return Plan(width=plan.width, places=plan.places, warnings=warnings, lines=lines)
+    return replace(plan, warnings=warnings, lines=lines)
 
 
 def _check_kind(landed: Landed, name: str) -> None:

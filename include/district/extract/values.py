@@ -110,12 +110,11 @@ def _normalised(text: pa.Array, found: dict[str, Any]) -> pa.Array:
 
 
 def _without_nulls(text: pa.Array, column: Column, layout: Layout, *, in_key: bool) -> pa.Array:
-    """A child may be called Null, NA or None: in a personal text column outside the key only an empty value is null."""
+    """A child may be called Null, NA or None: in a literal column outside the key only an empty value is null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    literal = column.personal and column.type == "text" and not in_key
-    tokens = [""] if literal else ["", *layout.null_tokens]
+    tokens = [""] if column.literal and not in_key else ["", *layout.null_tokens]
     return pc.if_else(pc.is_in(text, value_set=pa.array(tokens, pa.string())), None, text)
 
 

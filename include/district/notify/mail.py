@@ -9,7 +9,7 @@ from email.message import EmailMessage
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from district.database import engine
@@ -46,7 +46,7 @@ def queue_digest(connection: Connection, night: datetime.date) -> int:
     open_ones = [each.key for each in settings().district.administrations if night < each.results_end]
     awaited = and_(import_run.c.state == "missing", import_run.c.partition.in_(open_ones))
     query = select(import_run).where(
-        import_run.c.finished_at.is_not(None), import_run.c.digest_id.is_(None), ~import_run.c.preview, ~awaited
+        import_run.c.finished_at.is_not(None), import_run.c.digest_id.is_(None), ~import_run.c.unnoticed, ~awaited
     )
     runs = list(connection.execute(query.order_by(import_run.c.dataset, import_run.c.id).with_for_update()))
     absent = _absent(connection, night)
@@ -82,7 +82,7 @@ def send_waiting() -> int:
         ImportStopped: the mail server does not take mail now. What is committed stays, the mail waits.
     """
     sent = 0
-    later: list[int] = []
+    later: dict[int, str] = {}
     while True:
         with engine().begin() as connection:
             # Locked while it is sent, so that two tasks never send the same mail.
@@ -99,18 +99,33 @@ def send_waiting() -> int:
             elif refusal.for_good:
                 values["refused_at"] = func.clock_timestamp()
             else:
-                later.append(waiting.id)
+                later[waiting.id] = refusal.words
             connection.execute(update(mail).where(mail.c.id == waiting.id).values(**values))
     if later:
-        message = f"The mail server refused {len(later)} of {sent + len(later)} mails for now; they wait. "
-        raise ImportStopped(message + "Look at the addresses in the district's settings and at DISTRICT_MAIL_FROM.")
+        why = "; ".join(sorted(set(later.values())))
+        message = f"The mail server refused {len(later)} of {sent + len(later)} mails for now, and they wait: {why}."
+        raise ImportStopped(message)
     return sent
+
+
+def send_again() -> int:
+    """Sends what waits and once more what was given up in the last nights; returns how many mails went out.
+
+    Raises:
+        ImportStopped: as of ``send_waiting``; what was given up then waits with the others.
+    """
+    with engine().begin() as connection:
+        connection.execute(update(mail).where(_given_up()).values(refused_at=None))
+    return send_waiting()
 
 
 def refused_mails(connection: Connection) -> list[Row[Any]]:
     """Mails of the last nights that were given up."""
-    since = func.now() - datetime.timedelta(days=REMEMBERED_NIGHTS)
-    return list(connection.execute(select(mail).where(mail.c.refused_at > since).order_by(mail.c.id)))
+    return list(connection.execute(select(mail).where(_given_up()).order_by(mail.c.id)))
+
+
+def _given_up() -> ColumnElement[bool]:
+    return mail.c.refused_at > func.now() - datetime.timedelta(days=REMEMBERED_NIGHTS)
 
 
 def _absent(connection: Connection, night: datetime.date) -> list[str]:
@@ -119,10 +134,10 @@ def _absent(connection: Connection, night: datetime.date) -> list[str]:
     nightly = import_run.c.partition == func.to_char(import_run.c.night, "YYYY-MM-DD")
     recent = (
         select(import_run.c.dataset)
-        .where(nightly, ~import_run.c.preview, import_run.c.night.between(since, night))
+        .where(nightly, ~import_run.c.unnoticed, import_run.c.night.between(since, night))
         .distinct()
     )
-    tonight = select(import_run.c.dataset).where(import_run.c.night == night, ~import_run.c.preview)
+    tonight = select(import_run.c.dataset).where(import_run.c.night == night, ~import_run.c.unnoticed)
     return sorted(connection.execute(recent.where(import_run.c.dataset.not_in(tonight))).scalars())
 
 
@@ -214,6 +229,7 @@ def _message(waiting: Row[Any], sender: str, recipients: list[str]) -> EmailMess
 @dataclass(frozen=True, kw_only=True)
 class _Refusal:
     words: str
+    """What was refused, and what to mend."""
     for_good: bool
 
 
@@ -222,7 +238,8 @@ def _send(waiting: Row[Any]) -> _Refusal | None:
     config = settings()
     recipients = _recipients(waiting.roles)
     if not recipients:
-        return _Refusal(words=f"no address for {', '.join(waiting.roles)} or data_person", for_good=True)
+        roles = " or ".join(dict.fromkeys([*waiting.roles, "data_person"]))
+        return _Refusal(words=f"no address for {roles}, give the role one", for_good=True)
     try:
         message = _message(waiting, config.mail_from, recipients)
         with smtplib.SMTP(config.smtp_host, config.smtp_port, timeout=config.smtp_timeout) as server:
@@ -233,14 +250,19 @@ def _send(waiting: Row[Any]) -> _Refusal | None:
             server.send_message(message)
     except smtplib.SMTPRecipientsRefused as refused:
         codes = [code for code, _ in refused.recipients.values()]
-        return _Refusal(words=f"every recipient refused ({codes[0]})", for_good=min(codes) >= _PERMANENT)
+        # Many a server says so, too, of a sender whom it does not take.
+        mend = "mend the roles' addresses or, if they are right, DISTRICT_MAIL_FROM"
+        words = f"every recipient refused ({codes[0]}), {mend}"
+        return _Refusal(words=words, for_good=min(codes) >= _PERMANENT)
     except smtplib.SMTPDataError as refused:
-        return _Refusal(words=f"refused ({refused.smtp_code})", for_good=refused.smtp_code >= _PERMANENT)
+        words = f"refused ({refused.smtp_code}), ask whoever runs the mail server"
+        return _Refusal(words=words, for_good=refused.smtp_code >= _PERMANENT)
     except smtplib.SMTPSenderRefused as refused:
         # As a wrong password, this is mended in one place for all mails.
-        return _Refusal(words=f"the sender's address refused ({refused.smtp_code})", for_good=False)
+        words = f"the sender's address refused ({refused.smtp_code}), mend DISTRICT_MAIL_FROM"
+        return _Refusal(words=words, for_good=False)
     except ValueError:
-        return _Refusal(words="an address that is none", for_good=True)
+        return _Refusal(words="an address that is none, mend the roles' addresses or DISTRICT_MAIL_FROM", for_good=True)
     except (OSError, smtplib.SMTPException) as error:
         where = f"{config.smtp_host}:{config.smtp_port}"
         raise ImportStopped(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +18,6 @@ class Suite:
     """A suite whose every expectation is known to Great Expectations, split by where it runs."""
 
     name: str
-    version: str
-    """sha256 of the file."""
     row: tuple[dict[str, Any], ...] = ()
     """Column-map expectations: judged row by row on pandas batches."""
     sql: tuple[dict[str, Any], ...] = ()
@@ -86,5 +83,4 @@ def _checked(specs: list[Any], dataset: Dataset, path: Path) -> Suite:
             raise Held(f"{where}: the rule_id {rule.rule_id} stands twice.", rule_id="suite.rule")
         rules[rule.rule_id] = rule
         (row if by_row else sql if spec["type"] == SQL_TYPE else batch).append(spec)
-    version = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Suite(name=dataset.name, version=version, row=tuple(row), sql=tuple(sql), batch=tuple(batch), rules=rules)
+    return Suite(name=dataset.name, row=tuple(row), sql=tuple(sql), batch=tuple(batch), rules=rules)

@@ -118,7 +118,13 @@ def upgrade() -> None:
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("loaded_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("digest_id", sa.BigInteger(), nullable=True),
-        sa.Column("preview", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column(
+            "unnoticed",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+            comment="No other run, digest or mail takes notice of it: a check, or a run by hand that was broken off.",
+        ),
         sa.CheckConstraint(
             "state <> 'loaded' OR read = inserted + updated + unchanged + rejected + superseded",
             name="every_row_has_a_fate",
