@@ -76,7 +76,7 @@ def check(dataset: _DATASET, file: _FILE, layout: _LAYOUT = None, partition: _PA
 @_plain_errors
 def status(
     dataset: Annotated[str, typer.Argument(help="One data set, with all its errors and warnings; else all.")] = "",
-    nights: Annotated[int, typer.Option(help="How many nights back.", min=1)] = 1,
+    nights: Annotated[int, typer.Option(help="How many nights back, for each data set.", min=1)] = 1,
 ) -> None:
     """Show the newest run of each data set, or one data set's with every error and warning."""
     from district.report import print_status
@@ -130,7 +130,7 @@ def demo(
 
 def _run_steps(name: str, file: Path, layout_file: Path | None, partition: str, *, preview: bool) -> None:
     from district import pipeline
-    from district.report import print_run
+    from district.report import print_run, told
 
     dataset: Dataset = find_dataset(name, settings().dags_folder)
     layout = read_layout(layout_file) if layout_file else None
@@ -156,7 +156,7 @@ def _run_steps(name: str, file: Path, layout_file: Path | None, partition: str, 
         pipeline.close(dataset, run_key=run_key, preview=preview)
     print_run(dataset, run_key)
     if stopped is not None:
-        typer.secho(f"{stopped.state.capitalize()}: {stopped}", fg="red", err=True)
+        typer.secho(f"{stopped.state.capitalize()}: {told(str(stopped), stopped.rule_id)}", fg="red", err=True)
         raise typer.Exit(1)
 
 
