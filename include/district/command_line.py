@@ -13,6 +13,7 @@ import typer
 from district.catalog import UnknownDataset, find_dataset
 from district.dataset import Dataset, DatasetError
 from district.layout import LayoutError, read_layout
+from district.partitions import UnknownPartition, check_partition
 from district.run import ImportStopped, RunSummary
 from district.settings import SettingsError, settings
 
@@ -37,7 +38,7 @@ def _plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
-        except (ImportStopped, SettingsError, DatasetError, LayoutError, UnknownDataset) as error:
+        except (ImportStopped, SettingsError, DatasetError, LayoutError, UnknownDataset, UnknownPartition) as error:
             typer.secho(str(error), fg="red", err=True)
             raise typer.Exit(1) from None
         except _database_errors() as error:
@@ -140,7 +141,7 @@ def _run_steps(name: str, file: Path, layout_file: Path | None, partition: str, 
         typer.secho(f"{what}{f', one of {known}' if known else ''}.", fg="red", err=True)
         raise typer.Exit(1)
     run_key = f"{'check' if preview else 'cli'}-{uuid.uuid4()}"
-    chosen = partition or str(settings().district.today())
+    chosen = check_partition(dataset, partition or str(settings().district.today()))
     stopped: ImportStopped | None = None
     try:
         run: RunSummary = pipeline.extract(

@@ -119,6 +119,13 @@ def test_a_narrow_terminal_cuts_no_digit_and_no_rule(at: Place, monkeypatch: pyt
         (("import", "children", "{folder}"), 2, "is a directory"),
         (("import", "children", "{file}", "--layout", "{file}"), 1, "must hold fields such as"),
         (("import", "children", "{file}", "--layout", "{file}.gone"), 2, "does not exist"),
+        (
+            ("import", "children", "{file}", "--partition", "foo"),
+            1,
+            "'foo' is no night; give a date such as 2026-11-20.",
+        ),
+        (("check", "children", "{file}", "--partition", "2026-13-45"), 1, "'2026-13-45' is no night"),
+        (("check", "children", "{file}", "--partition", "20261120"), 1, "'20261120' is no night"),
         (("imprt", "children"), 2, "No such command"),
         (("status", "--nights", "0"), 2, "should be greater than or equal to 1"),
     ],
