@@ -131,6 +131,7 @@ def demo(
 
 def _run_steps(name: str, file: Path, layout_file: Path | None, partition: str, *, preview: bool) -> None:
     from district import pipeline
+    from district.import_log import BY_HAND
     from district.report import print_run, told
 
     dataset: Dataset = find_dataset(name, settings().dags_folder)
@@ -140,7 +141,7 @@ def _run_steps(name: str, file: Path, layout_file: Path | None, partition: str, 
         known = ", ".join(each.key for each in settings().district.administrations)
         typer.secho(f"{what}{f', one of {known}' if known else ''}.", fg="red", err=True)
         raise typer.Exit(1)
-    run_key = f"{'check' if preview else 'cli'}-{uuid.uuid4()}"
+    run_key = f"{'check-' if preview else BY_HAND}{uuid.uuid4()}"
     chosen = check_partition(dataset, partition or str(settings().district.today()))
     stopped: ImportStopped | None = None
     try:
