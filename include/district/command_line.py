@@ -21,7 +21,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="A district's nightly imports, by hand.",
 )
 _FILE = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The extract to read.")]
 _DATASET = Annotated[str, typer.Argument(help="The data set's name, such as enrollment.")]
@@ -57,6 +56,23 @@ def _database_errors() -> type[Exception]:
     from sqlalchemy.exc import SQLAlchemyError
 
     return SQLAlchemyError
+
+
+def _say_version(wanted: bool) -> None:
+    from importlib.metadata import version
+
+    if wanted:
+        typer.echo(f"district-imports {version('district-imports')}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """A district's nightly imports, by hand."""
 
 
 @app.command("import")

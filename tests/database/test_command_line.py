@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +68,10 @@ def test_a_refused_file_is_said_and_fails(at: Place) -> None:
     assert f"Refused: {reason}" in result.output
     assert "No errors" not in result.output
     assert f"children: {reason}" in " ".join(run("status").output.split())
+
+
+def test_version_is_said() -> None:
+    assert re.fullmatch(r"district-imports \d+\.\d+\.\d+\n", run("--version").output)
 
 
 def test_status_of_nothing_and_of_something(place: Place, loaded: Place) -> None:
