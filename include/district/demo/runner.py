@@ -219,7 +219,8 @@ class Demo:
             rows = {
                 "Airflow": f"{airflow.ui_url}  user {USER}, password {airflow.password}",
                 "a terminal": f"source {shlex.quote(str(place.environment))}",
-                "import log": "district status, in that terminal; airflow and psql are there too",
+                "import log": "district status",
+                "database": "psql",
                 "backfill": "past administrations lie in the drop folder: state_assessments, Trigger, Backfill",
                 **rows,
             }
