@@ -66,3 +66,13 @@ def test_only_a_night_of_this_start_can_be_wrong(
     assert demo._compare(Place(tmp_path), found, fresh) == wrong
     assert words in told.getvalue()
     assert str(tmp_path / "district" / "expected.json") in told.getvalue()
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_only_a_demo_that_stays_says_where_it_is_to_be_reached(stays: bool, migrated: Server, tmp_path: Path) -> None:
+    airflow = configure(Place(tmp_path), migrated, smtp_port=1025, settings={})
+    told = io.StringIO()
+    Demo(console=Console(file=told, width=400), processes=Processes(), stays=stays)._where_to_look(airflow)
+    assert (airflow.ui_url in told.getvalue()) is stays
+    assert (f"source {tmp_path / 'env'}" in told.getvalue()) is stays
+    assert str(tmp_path / "mail") in told.getvalue()
