@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from district.dataset import Dataset, DatasetError
+from district.settings import PROJECT
 
 
 class UnknownDataset(ValueError):
@@ -59,10 +60,15 @@ def _declared(path: Path) -> list[Dataset]:
     except DatasetError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a broken file is named, whatever is wrong in it
+        command = f"{_from_project(Path(sys.executable))} {_from_project(path)}"
         raise DatasetError(
-            f"{path.name} cannot be read ({type(error).__name__}); run it with python to see why."
+            f"{path.name} cannot be read ({type(error).__name__}); in the project's folder, `{command}` shows why."
         ) from None
     return [value for value in content.values() if isinstance(value, Dataset)]
+
+
+def _from_project(path: Path) -> Path:
+    return path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
 
 
 @contextmanager

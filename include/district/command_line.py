@@ -13,6 +13,7 @@ import typer
 from district.catalog import UnknownDataset, find_dataset
 from district.dataset import Dataset, DatasetError
 from district.layout import LayoutError, read_layout
+from district.partitions import UnknownPartition, check_partition
 from district.run import ImportStopped, RunSummary
 from district.settings import SettingsError, settings
 
@@ -20,7 +21,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="A district's nightly imports, by hand.",
 )
 _FILE = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The extract to read.")]
 _DATASET = Annotated[str, typer.Argument(help="The data set's name, such as enrollment.")]
@@ -37,7 +37,7 @@ def _plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
-        except (ImportStopped, SettingsError, DatasetError, LayoutError, UnknownDataset) as error:
+        except (ImportStopped, SettingsError, DatasetError, LayoutError, UnknownDataset, UnknownPartition) as error:
             typer.secho(str(error), fg="red", err=True)
             raise typer.Exit(1) from None
         except _database_errors() as error:
@@ -58,6 +58,23 @@ def _database_errors() -> type[Exception]:
     return SQLAlchemyError
 
 
+def _say_version(wanted: bool) -> None:
+    from importlib.metadata import version
+
+    if wanted:
+        typer.echo(f"district-imports {version('district-imports')}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """A district's nightly imports, by hand."""
+
+
 @app.command("import")
 @_plain_errors
 def import_file(dataset: _DATASET, file: _FILE, layout: _LAYOUT = None, partition: _PARTITION = "") -> None:
@@ -76,7 +93,7 @@ def check(dataset: _DATASET, file: _FILE, layout: _LAYOUT = None, partition: _PA
 @_plain_errors
 def status(
     dataset: Annotated[str, typer.Argument(help="One data set, with all its errors and warnings; else all.")] = "",
-    nights: Annotated[int, typer.Option(help="How many nights back.", min=1)] = 1,
+    nights: Annotated[int, typer.Option(help="How many nights back, for each data set.", min=1)] = 1,
 ) -> None:
     """Show the newest run of each data set, or one data set's with every error and warning."""
     from district.report import print_status
@@ -144,7 +161,8 @@ def demo(
 
 def _run_steps(name: str, file: Path, layout_file: Path | None, partition: str, *, preview: bool) -> None:
     from district import pipeline
-    from district.report import print_run
+    from district.import_log import BY_HAND
+    from district.report import print_run, told
 
     dataset: Dataset = find_dataset(name, settings().dags_folder)
     layout = read_layout(layout_file) if layout_file else None
@@ -153,8 +171,8 @@ def _run_steps(name: str, file: Path, layout_file: Path | None, partition: str, 
         known = ", ".join(each.key for each in settings().district.administrations)
         typer.secho(f"{what}{f', one of {known}' if known else ''}.", fg="red", err=True)
         raise typer.Exit(1)
-    run_key = f"{'check' if preview else 'cli'}-{uuid.uuid4()}"
-    chosen = partition or str(settings().district.today())
+    run_key = f"{'check-' if preview else BY_HAND}{uuid.uuid4()}"
+    chosen = check_partition(dataset, partition or str(settings().district.today()))
     stopped: ImportStopped | None = None
     try:
         run: RunSummary = pipeline.extract(
@@ -170,7 +188,7 @@ def _run_steps(name: str, file: Path, layout_file: Path | None, partition: str, 
         pipeline.close(dataset, run_key=run_key, preview=preview)
     print_run(dataset, run_key)
     if stopped is not None:
-        typer.secho(f"{stopped.state.capitalize()}: {stopped}", fg="red", err=True)
+        typer.secho(f"{stopped.state.capitalize()}: {told(str(stopped), stopped.rule_id)}", fg="red", err=True)
         raise typer.Exit(1)
 
 

@@ -103,9 +103,6 @@ class Dataset:
         if self.name in _RESERVED_TABLES:
             self._slip("its table's name is taken by the district's own calendar; choose another")
         names = [column.name for column in self.columns]
-        targets = self.target_columns
-        for repeated in sorted({name for name in targets if targets.count(name) > 1}):
-            self._slip(f"column {repeated} stands twice; remove one, or name the descriptor with descriptor=")
         for column in self.columns:
             if not _NAME.fullmatch(column.name) or column.name in _RESERVED:
                 self._slip(f"column {column.name} must be lower case letters, digits and _, and not a reserved name")
@@ -113,6 +110,9 @@ class Dataset:
                 self._slip(f"column {column.name} has type {column.type}; use text, integer, decimal, date or boolean")
             if column.code_set and not column.name.endswith("_code"):
                 self._slip(f"column {column.name} has a code set, so name it {column.name}_code")
+        targets = self.target_columns
+        for repeated in sorted({name for name in targets if targets.count(name) > 1}):
+            self._slip(f"column {repeated} stands twice; remove one, or name the descriptor with descriptor=")
         if any(column.code_set for column in self.columns) and "school_year" not in names:
             self._slip("its codes are dated by school year, so it needs Column('school_year', 'integer')")
         if not self.key or not self.scope:

@@ -47,6 +47,8 @@ FINAL: tuple[State, ...] = (
 _MENDED: tuple[State, ...] = ("extracted", "validated", "loaded", "unchanged")
 # Final states that no task tries again by itself.
 _SETTLED: tuple[State, ...] = ("checked", "loaded", "unchanged", "held", "refused", "blocked", "missing")
+# How the run keys of imports by hand begin; a scheduler's own keys name how the run came about.
+BY_HAND = "cli-"
 # A run that has not ended by then was killed.
 LONGEST_RUN = datetime.timedelta(days=1)
 
@@ -134,6 +136,15 @@ def last_loaded(
     query = select(import_run, *sent).join(delivery)
     query = query.where(speaks_for(dataset, partition, scope), import_run.c.state == "loaded")
     return connection.execute(query.order_by(import_run.c.loaded_at.desc()).limit(1)).first()
+
+
+def newest_night(connection: Connection, dataset: Dataset) -> datetime.date | None:
+    """The newest night whose extract has loaded; imports by hand may be of any night's file, and do not count."""
+    loaded = import_run.c.state.in_(("loaded", "unchanged"))
+    query = select(func.max(import_run.c.night)).where(import_run.c.dataset == dataset.name, loaded)
+    query = query.where(~import_run.c.unnoticed, ~import_run.c.run_key.startswith(BY_HAND))
+    night: datetime.date | None = connection.execute(query).scalar_one()
+    return night
 
 
 def run_of_delivery(connection: Connection, delivery_id: int) -> Row[Any] | None:

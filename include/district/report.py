@@ -2,53 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
-from sqlalchemy import Row, and_, select
+from sqlalchemy import Row, and_, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from district import import_log
+from district.catalog import find_dataset
 from district.database import engine
 from district.dataset import Dataset
 from district.issues import issues_of, rules_of
 from district.notify.mail import refused_mails
+from district.settings import settings
 from district.tables import import_run
 from district.validate.rules import WORDS
 
+# The headings, and where one breaks on a narrow terminal.
 COLUMNS = {
-    "read": "processed",
-    "rejected": "rejected",
-    "warnings": "warnings",
-    "inserted": "inserted",
-    "updated": "updated",
-    "unchanged": "unchanged",
-    "withdrawn": "withdrawn",
+    "read": "pro-cessed",
+    "rejected": "re-jected",
+    "warnings": "warn-ings",
+    "inserted": "in-serted",
+    "updated": "up-dated",
+    "unchanged": "un-changed",
+    "withdrawn": "with-drawn",
 }
+# Columns of text that the whole headings take.
+WIDE = 104
 # Issues that a note names.
 NOTED = 5
 STATE_STYLES = {"loaded": "green", "unchanged": "green", "validated": "cyan", "held": "yellow"}
 SEVERITY_STYLES = {"critical": "red", "warning": "yellow", "info": "dim"}
 
 
-def run_table(title: str = "") -> RichTable:
-    """An empty table of runs."""
-    table = RichTable(title=title or None, title_justify="left", header_style="bold")
+def print_runs(console: Console, runs: Iterable[Any], title: str = "") -> None:
+    """The table of runs, which have the counts as attributes."""
+    wide = console.width >= WIDE
+    table = RichTable(title=title or None, title_justify="left", box=SIMPLE_HEAD, padding=(0, int(wide), 0, 0))
     table.add_column("data set", no_wrap=True)
     for name in COLUMNS.values():
-        table.add_column(name, justify="right")
-    # On a narrow terminal the titles are cut, the outcome is not.
-    table.add_column("state", no_wrap=True, min_width=9)
-    return table
-
-
-def add_run(table: RichTable, run: Any) -> None:
-    """A line of the table of runs; ``run`` has the counts as attributes."""
-    style = STATE_STYLES.get(run.state, "red")
-    counts = [f"{getattr(run, name):,}" for name in COLUMNS]
-    table.add_row(run.dataset, *counts, f"[{style}]{run.state}[/]")
+        heading = name.replace("-", "" if wide else "-\n")
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for run in runs:
+        style = STATE_STYLES.get(run.state, "red")
+        what = run.dataset if run.partition == str(run.night) else f"{run.dataset}\n{run.partition}"
+        table.add_row(escape(what), *(f"{getattr(run, each):,}" for each in COLUMNS), f"[{style}]{run.state}[/]")
+    # A line that is too long looks bad; a number without its last digits is wrong.
+    needed = console.measure(table, options=console.options.update(width=500)).maximum
+    table.width = needed if needed > console.width else None
+    console.print(table, crop=False)
 
 
 def print_run(dataset: Dataset, run_key: str, console: Console | None = None) -> None:
@@ -59,17 +67,17 @@ def print_run(dataset: Dataset, run_key: str, console: Console | None = None) ->
         if run is None:
             return
         issues = issues_of(connection, run.id)
-    table = run_table()
-    add_run(table, run)
-    console.print(table)
-    _print_issues(console, issues)
+    print_runs(console, [run])
+    _print_issues(console, run, issues)
 
 
-def _print_issues(console: Console, issues: list[Row[Any]]) -> None:
+def _print_issues(console: Console, run: Row[Any], issues: list[Row[Any]], title: str = "") -> None:
     if not issues:
-        console.print("No errors, no warnings.")
+        # A run that stopped was not judged to its end; its reason is told.
+        if not run.reason:
+            console.print("No errors, no warnings.")
         return
-    table = RichTable(header_style="bold", show_lines=False)
+    table = RichTable(title=title or None, title_justify="left", header_style="bold", show_lines=False)
     for name, justify in (
         ("", "left"),
         ("rows", "right"),
@@ -77,7 +85,8 @@ def _print_issues(console: Console, issues: list[Row[Any]]) -> None:
         ("first line", "right"),
         ("what to do", "left"),
     ):
-        table.add_column(name, justify="right" if justify == "right" else "left")
+        number = justify == "right"
+        table.add_column(name, justify="right" if number else "left", no_wrap=number, overflow="fold")
     for issue in issues:
         word, style = WORDS[issue.severity], SEVERITY_STYLES[issue.severity]
         # A code or a header may hold what a terminal would take for markup.
@@ -90,15 +99,21 @@ def _print_issues(console: Console, issues: list[Row[Any]]) -> None:
 
 
 def print_status(nights: int, dataset: str = "", console: Console | None = None) -> None:
-    """The newest run of each data set of the last nights; of one data set, with all its issues."""
+    """The newest run of each data set of its last nights; of one data set, with all its issues.
+
+    Raises:
+        UnknownDataset: there is no such data set, and never was.
+    """
     console = console or Console()
     with engine().connect() as connection:
         counted = ~import_run.c.unnoticed
         mine = and_(counted, import_run.c.dataset == dataset) if dataset else counted
-        recent = select(import_run.c.night).where(mine).distinct().order_by(import_run.c.night.desc()).limit(nights)
+        # Each data set's own nights: an administration comes on other nights than an extract.
+        nth = func.dense_rank().over(partition_by=import_run.c.dataset, order_by=import_run.c.night.desc())
+        ranked = select(import_run.c.id, nth.label("nth")).where(mine).subquery()
         newest = (
             select(import_run)
-            .where(mine, import_run.c.night.in_(recent))
+            .where(import_run.c.id.in_(select(ranked.c.id).where(ranked.c.nth <= nights)))
             .ext(distinct_on(import_run.c.night, import_run.c.dataset, import_run.c.partition))
             .order_by(import_run.c.night, import_run.c.dataset, import_run.c.partition, import_run.c.id.desc())
         )
@@ -106,23 +121,26 @@ def print_status(nights: int, dataset: str = "", console: Console | None = None)
         issues = {run.id: issues_of(connection, run.id) for run in runs if dataset}
     print_refused(console)
     if not runs and dataset:
+        find_dataset(dataset, settings().dags_folder)
         console.print(f"No import of {dataset} has run yet; `district status` shows what has.")
         return
     if not runs:
         console.print("No import has run yet. `make demo` shows one; `district import DATASET FILE` imports a file.")
         return
     for night in sorted({run.night for run in runs}):
-        table = run_table(f"Night of {night}")
-        stopped = [run for run in runs if run.night == night and run.reason]
-        for run in runs:
-            if run.night == night:
-                add_run(table, run)
-        console.print(table)
-        for run in stopped:
-            console.print(escape(f"{run.dataset}: {run.reason}"))
-        for run in runs:
-            if dataset and run.night == night:
-                _print_issues(console, issues[run.id])
+        tonight = [run for run in runs if run.night == night]
+        print_runs(console, tonight, f"Night of {night}")
+        for run in tonight:
+            if run.reason:
+                console.print(escape(f"{run.dataset}: {told(run.reason, run.rule_id)}"))
+        for run in tonight:
+            if dataset:
+                _print_issues(console, run, issues[run.id], run.partition)
+
+
+def told(reason: str, rule_id: str) -> str:
+    """Why a run stopped, with the verdict under which the pages explain it."""
+    return f"{reason} ({rule_id})" if rule_id else reason
 
 
 def print_refused(console: Console | None = None) -> int:

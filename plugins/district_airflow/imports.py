@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import difflib
 import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -31,6 +32,8 @@ def import_dag(dataset: Dataset, *, schedule: Schedule = None, doc_md: str | Non
     file = declared_in()
     if file.stem != dataset.name:
         _slip(dataset, f"it is declared in {file.name}, so that nobody would find it; name the file {dataset.name}.py")
+    for parent in dataset.parents:
+        _check_parent(dataset, parent.dataset, file.parent)
     roles = settings().district.roles
     if dataset.owner not in roles:
         _slip(dataset, f"its owner {dataset.owner} is no role of the settings file; use one of {', '.join(roles)}")
@@ -90,6 +93,15 @@ def task_defaults(owner: str) -> dict[str, Any]:
     }
 
 
+def _check_parent(dataset: Dataset, parent: str, folder: Path) -> None:
+    """A parent that nobody imports would be waited for every night, without a word."""
+    if (folder / f"{parent}.py").is_file():
+        return
+    near = difflib.get_close_matches(parent, (file.stem for file in folder.glob("*.py")), n=1)
+    hint = f"is {near[0]} meant" if near else "declare it there first"
+    _slip(dataset, f"its parent {parent} has no file {parent}.py beside it; {hint}", "?" if near else ".")
+
+
 def _timetable(dataset: Dataset, schedule: Schedule) -> Timetable | BaseTimetable:
     parents = dict.fromkeys(parent.dataset for parent in dataset.parents)
     if schedule is None:
@@ -106,5 +118,5 @@ def _timetable(dataset: Dataset, schedule: Schedule) -> Timetable | BaseTimetabl
     return timetable
 
 
-def _slip(dataset: Dataset, what: str) -> NoReturn:
-    raise DatasetError(f"Data set {dataset.name}: {what}.") from None
+def _slip(dataset: Dataset, what: str, end: str = ".") -> NoReturn:
+    raise DatasetError(f"Data set {dataset.name}: {what}{end}") from None

@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import (
     AirflowSkipException,
 )
 
+from district.partitions import UnknownPartition, check_partition
 from district.run import Blocked, Held, ImportStopped, NotArrived, Refused
 from district.settings import settings
 
@@ -95,15 +96,15 @@ def notify(dataset: Dataset) -> dict[str, Any]:
 
 def partition_of(dataset: Dataset, key: str | None) -> str:
     """The run's partition: its key, or tonight where somebody started a night's import without one."""
-    if dataset.partition != "night":
-        if key is None:
+    if not key:
+        if dataset.partition != "night":
             raise AirflowFailException(f"Give this run a partition key: the {dataset.partition} to import.")
-        return key
+        return settings().district.today().isoformat()
     try:
-        return datetime.date.fromisoformat(key).isoformat() if key else settings().district.today().isoformat()
-    except ValueError:
-        wrong = key
-    raise AirflowFailException(f"{wrong!r} is no night; start the run again with a date such as 2026-11-20 as its key.")
+        return check_partition(dataset, key)
+    except UnknownPartition as error:
+        wrong = str(error)
+    raise AirflowFailException(f"{wrong} Start the run again with such a key.")
 
 
 def when_missing(

@@ -11,6 +11,8 @@ from airflow.exceptions import InvalidPartitionKeyError
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
 from airflow.timetables.trigger import CronPartitionTimetable
 
+from district.partitions import UnknownPartition, check_administration, check_night
+
 NIGHT = "%Y-%m-%d"
 
 
@@ -47,9 +49,10 @@ class NightTimetable(CronPartitionTimetable):
 
     def _decode_partition_date(self, partition_key: str) -> datetime.datetime:
         try:
-            return super()._decode_partition_date(partition_key)
-        except InvalidPartitionKeyError:
-            raise InvalidPartitionKeyError(f"{partition_key!r} is no night; give a date such as 2026-11-20.") from None
+            check_night(partition_key)
+        except UnknownPartition as error:
+            raise InvalidPartitionKeyError(str(error)) from None
+        return super()._decode_partition_date(partition_key)
 
 
 class AdministrationTimetable(Timetable):
@@ -120,17 +123,16 @@ class AdministrationTimetable(Timetable):
                 yield DagRunInfo(run_after=date, data_interval=None, partition_date=date, partition_key=each["key"])
 
     def _decode_partition_date(self, partition_key: str) -> pendulum.DateTime:
-        same_day: list[str] = []
-        for each in self._administrations:
-            if each["key"] == partition_key:
-                # A backfill takes two partitions of one date for the same, hence the minutes.
-                minutes = same_day.count(each["test_begin"])
-                return self._midnight(each["test_begin"]).add(minutes=minutes).in_timezone("UTC")
-            same_day.append(each["test_begin"])
-        known = ", ".join(each["key"] for each in self._administrations) or "none yet"
-        raise InvalidPartitionKeyError(
-            f"{partition_key!r} is no administration of the settings file; it knows {known}."
-        )
+        keys = [each["key"] for each in self._administrations]
+        try:
+            check_administration(partition_key, keys)
+        except UnknownPartition as error:
+            raise InvalidPartitionKeyError(str(error)) from None
+        place = keys.index(partition_key)
+        begin = self._administrations[place]["test_begin"]
+        # A backfill takes two partitions of one date for the same, hence the minutes.
+        minutes = sum(each["test_begin"] == begin for each in self._administrations[:place])
+        return self._midnight(begin).add(minutes=minutes).in_timezone("UTC")
 
     def _slots(self, after: pendulum.DateTime) -> Iterator[DagRunInfo]:
         """Runs due after ``after``, in order; administrations of one night follow each other by a minute."""

@@ -30,6 +30,8 @@ BROKEN = {
     "enrollment_copy": DATASET.format(name="enrollment", schedule='"0 2 * * *"', more=""),
     "bad_owner": DATASET.format(name="bad_owner", schedule='"0 2 * * *"', more='owner="nobody",'),
     "bad_cron": DATASET.format(name="bad_cron", schedule='"every night"', more=""),
+    "misspelt": DATASET.format(name="misspelt", schedule=None, more='parents=(Parent("enrolment", on=("a",)),),'),
+    "orphaned": DATASET.format(name="orphaned", schedule=None, more='parents=(Parent("buses", on=("a",)),),'),
     "unscheduled": DATASET.format(name="unscheduled", schedule=None, more=""),
 }
 SAID = {
@@ -37,6 +39,8 @@ SAID = {
     "enrollment_copy": "Data set enrollment: it is declared in enrollment_copy.py",
     "bad_owner": "Data set bad_owner: its owner nobody is no role of the settings file; use one of data_person",
     "bad_cron": 'Data set bad_cron: its schedule "every night" is no cron expression',
+    "misspelt": "its parent enrolment has no file enrolment.py beside it; is enrollment meant?",
+    "orphaned": "its parent buses has no file buses.py beside it; declare it there first.",
     "unscheduled": "Data set unscheduled: it waits for no parent, so give import_dag a schedule",
 }
 SILENT = {"exits_hard"}  # Airflow says nothing; test_dag_files.py is what notices

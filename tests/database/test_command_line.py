@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import shutil
 import signal
 import subprocess
@@ -14,9 +16,10 @@ from sqlalchemy import text
 
 from commanding import run
 from district.database import engine
+from district.dataset import Files
 from district.demo.postgres import Server
 from district.settings import settings
-from importing import Place, canaries_of, children, csv_bytes, working_in
+from importing import CHILDREN, FTE_RULE, NIGHT, Place, canaries_of, children, csv_bytes, working_in
 
 DAG = """
 import sys
@@ -68,13 +71,56 @@ def test_check_changes_nothing(at: Place) -> None:
 def test_a_refused_file_is_said_and_fails(at: Place) -> None:
     result = run("import", "children", str(at.drop(b"")))
     assert result.exit_code == 1
-    assert "Refused: children_1.csv has zero bytes; ask the sender to write it again." in result.output
+    reason = "children_1.csv has zero bytes; ask the sender to write it again. (file.zero_bytes)"
+    assert f"Refused: {reason}" in result.output
+    assert "No errors" not in result.output
+    assert f"children: {reason}" in " ".join(run("status").output.split())
+
+
+def test_version_is_said() -> None:
+    assert re.fullmatch(r"district-imports \d+\.\d+\.\d+\n", run("--version").output)
 
 
 def test_status_of_nothing_and_of_something(place: Place, loaded: Place) -> None:
     with working_in(place):
         assert "No import has run yet" in run("status").output
     assert "loaded" in run("status").output
+
+
+def test_status_shows_the_newest_night_of_each_data_set(at: Place) -> None:
+    sittings = dataclasses.replace(
+        CHILDREN, name="sittings", extract=Files("sittings_{partition}.csv"), partition="school_year"
+    )
+    at.write_suite([FTE_RULE | {"meta": FTE_RULE["meta"] | {"rule_id": "sittings.fte"}}], sittings)
+    at.drop(csv_bytes(children()), "sittings_2027.csv")
+    assert at.run(sittings, night="2027").state == "loaded"
+    at.night(csv_bytes(children(41)))
+    newest, before = run("status").output, "2026-11-18"
+    assert f"Night of {NIGHT}" in newest
+    assert "sittings" in newest
+    assert before not in newest
+    assert before in run("status", "--nights", "2").output
+
+
+def test_status_of_a_data_set_that_is_none(at: Place) -> None:
+    result = run("status", "childrens")
+    assert (result.exit_code, "There is no data set childrens; there are children." in result.output) == (1, True)
+
+
+def test_a_narrow_terminal_cuts_no_digit_and_no_rule(at: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = ", ".join(f"{column} = {column} + 12345678" for column in ("read", "inserted"))
+    at.execute(f"update import_log.import_run set {more}")
+    at.execute(
+        "insert into import_log.import_issue (import_run_id, stage, rule_id, severity, title, fix, owner, fate, rows, "
+        "first_line, first_seen) select max(id), '', 'children.a_rule_with_a_name_that_goes_on', 'critical', 't', 'f', "
+        "'o', 'reject', 12345678, 87654321, current_date from import_log.import_run"
+    )
+    monkeypatch.setenv("COLUMNS", "60")
+    shown = run("status", "children").output
+    assert shown.count("12,345,718") == 2
+    assert "12,345,678" in shown
+    assert "87654321" in shown
+    assert "…" not in shown
 
 
 @pytest.mark.parametrize(
@@ -85,6 +131,13 @@ def test_status_of_nothing_and_of_something(place: Place, loaded: Place) -> None
         (("import", "children", "{folder}"), 2, "is a directory"),
         (("import", "children", "{file}", "--layout", "{file}"), 1, "must hold fields such as"),
         (("import", "children", "{file}", "--layout", "{file}.gone"), 2, "does not exist"),
+        (
+            ("import", "children", "{file}", "--partition", "foo"),
+            1,
+            "'foo' is no night; give a date such as 2026-11-20.",
+        ),
+        (("check", "children", "{file}", "--partition", "2026-13-45"), 1, "'2026-13-45' is no night"),
+        (("check", "children", "{file}", "--partition", "20261120"), 1, "'20261120' is no night"),
         (("imprt", "children"), 2, "No such command"),
         (("status", "--nights", "0"), 2, "should be greater than or equal to 1"),
     ],

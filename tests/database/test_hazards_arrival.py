@@ -134,6 +134,10 @@ def test_06_an_older_file_never_follows_a_newer_one(loaded: Place) -> None:
     assert (outcome.state, outcome.rule_id) == ("held", "file.older")
     assert "older than children_1.csv, which is loaded" in outcome.message
     unchanged_and_tight(loaded, before)
+    by_hand = loaded.run(file=loaded.folder / "drop" / "children_1.csv")
+    assert by_hand.state == "loaded"
+    assert loaded.issues(by_hand) == {"file.older": 1}
+    assert len(loaded.standing()) == 39
 
 
 def test_06_the_file_before_last_sent_again_is_held(loaded: Place) -> None:
@@ -145,6 +149,7 @@ def test_06_the_file_before_last_sent_again_is_held(loaded: Place) -> None:
     unchanged_and_tight(loaded, before)
     by_hand = loaded.run(file=loaded.folder / "drop" / "children_1.csv")
     assert by_hand.state == "loaded"
+    assert loaded.issues(by_hand) == {"file.resent": 1}
     assert len(loaded.standing()) == 40
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import os
 import time
@@ -86,6 +87,35 @@ def test_a_line_of_totals_is_of_no_administration(place: Place) -> None:
     outcome = place.run(TESTS, night="2026_spring")
     assert outcome.state == "loaded", outcome.message
     assert place.issues(outcome) == {"children.row.fields": 1}
+
+
+def test_an_older_night_that_is_cleared_leaves_the_newer_one_s_file_alone(loaded: Place) -> None:
+    older = loaded.night(csv_bytes(children(41)), age=7200)
+    loaded.night(csv_bytes(children(42)), age=3600, night="2026-11-20")
+    loaded.drop(csv_bytes(children(43)), age=60)
+    before = loaded.table_hash()
+    cleared = loaded.run(run_key=older.run_key)
+    assert (cleared.state, cleared.rule_id) == ("held", "run.older_night")
+    assert "Clear `extract` of the run of 2026-11-20 instead." in cleared.message
+    assert loaded.table_hash() == before
+    told = loaded.rows(
+        "select read, state from import_log.import_run where run_key = :key order by id", key=older.run_key
+    )
+    assert told == [{"read": 41, "state": "loaded"}, {"read": 0, "state": "held"}]
+    assert loaded.run(night="2026-11-20").state == "loaded"
+
+
+def test_a_newer_night_by_hand_holds_up_no_night(loaded: Place) -> None:
+    path = by_hand(loaded, csv_bytes(children(41)))
+    assert loaded.run(file=path, night="2026-12-24", run_key="cli-1").state == "loaded"
+    assert loaded.night(csv_bytes(children(42)), age=0).state == "loaded"
+
+
+def test_a_file_named_by_its_night_is_read_on_any_night(loaded: Place) -> None:
+    dated = dataclasses.replace(CHILDREN, extract=Files("children_{partition}.csv"))
+    for number, night in enumerate(("2026-11-20", NIGHT)):
+        loaded.drop(csv_bytes(children(41 + number)), f"children_{night}.csv", age=3600 - number)
+        assert loaded.run(dated, night=night).state == "loaded"
 
 
 @pytest.mark.parametrize("content", [csv_bytes(children(42)), b"nothing\n1\n"], ids=["good", "bad"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -37,6 +39,15 @@ def test_a_file_is_all_it_takes(tmp_path: Path) -> None:
 def test_an_unknown_name_hints_at_a_near_one() -> None:
     with pytest.raises(UnknownDataset, match=r"There is no data set enrolment; .* Is enrollment meant\?"):
         find_dataset("enrolment", PROJECT / "dags")
+
+
+def test_the_command_that_shows_why_is_said(tmp_path: Path) -> None:
+    (tmp_path / "clubs.py").write_text("1 / 0", encoding="utf-8")
+    with pytest.raises(DatasetError) as slip:
+        read_datasets(tmp_path)
+    (command,) = re.findall("`([^`]+)`", str(slip.value))
+    shown = subprocess.run(command.split(), cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert "ZeroDivisionError" in shown.stderr
 
 
 @pytest.mark.parametrize("content", ["import nothing_of_that_name", "raise SystemExit(3)", "def :", "1 / 0"])

@@ -6,10 +6,16 @@ import dataclasses
 
 import pytest
 
-from district.dataset import DatasetError
+from district.dataset import Column, DatasetError
 from importing import CHILDREN
 
 
 def test_the_calendar_s_table_is_no_data_set_s() -> None:
     with pytest.raises(DatasetError, match="Data set calendar_date: its table's name is taken"):
         dataclasses.replace(CHILDREN, name="calendar_date")
+
+
+def test_a_column_of_codes_is_told_its_name() -> None:
+    columns = (*CHILDREN.columns, Column("program", code_set="program"))
+    with pytest.raises(DatasetError, match="column program has a code set, so name it program_code"):
+        dataclasses.replace(CHILDREN, columns=columns)

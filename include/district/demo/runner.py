@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from district.demo.airflow_processes import (
     migrate,
     start_component,
     wait_healthy,
+    write_environment,
 )
 from district.demo.memory import PeakMemory
 from district.demo.night_run import NightRunner, deliver
@@ -32,20 +35,36 @@ from district.settings import PROJECT
 
 SEED = 7
 TABLE_WIDTH = 104  # seven-digit counts in every column
+# With fewer, the one row of each kind that is spoilt is so large a share that the gates hold the file.
+FEWEST_STUDENTS = 1_500
 
 
 def run_demo(exit_after: bool = False, *, size: str | int = "small", folder: Path = PROJECT / ".demo") -> int:
-    """Runs the demo and gives its exit status: 0 when both nights came out as ``expected.json`` says.
+    """Runs the demo and gives its exit status: 0 when the nights that it ran came out as ``expected.json`` says.
 
     Without ``exit_after`` the UI stays up until Ctrl-C. However it ends, nothing that it started goes on running.
     """
+    slip = _size_slip(size)
+    if slip:
+        Console(highlight=False, stderr=True).print(slip, soft_wrap=True, markup=False)
+        return 2
     return run_guarded(lambda: _run(exit_after, size, folder))
+
+
+def _size_slip(size: str | int) -> str:
+    """What is wrong with a size, before anything starts."""
+    from district.synthetic.plan import SIZES
+
+    if size in SIZES or (isinstance(size, int) and size >= FEWEST_STUDENTS):
+        return ""
+    wrong = f"{size} students are too few" if isinstance(size, int) else f"There is no size {size}"
+    return f"{wrong}; use {', '.join(SIZES)}, or a number of students from {FEWEST_STUDENTS:,} on."
 
 
 def _run(exit_after: bool, size: str | int, folder: Path) -> int:
     console = Console(highlight=False)
     console.width = max(console.width, TABLE_WIDTH)
-    demo = Demo(console=console, processes=Processes())
+    demo = Demo(console=console, processes=Processes(), stays=not exit_after)
     try:
         wrong = demo.play(Place(folder.resolve()), size)
         if not exit_after:
@@ -68,11 +87,12 @@ class Demo:
 
     console: Console
     processes: Processes
+    stays: bool
     begun: float = field(default_factory=time.monotonic)
     memory: PeakMemory = field(default_factory=PeakMemory)
 
     def play(self, place: Place, size: str | int) -> list[str]:
-        """Starts everything, runs the nights that were not run yet, and shows all; gives the cells that differ."""
+        """Starts everything, runs the nights that were not run yet, shows all; gives the cells that came out wrong."""
         place.lock()
         with self._step("Synthetic district"):
             self._generate(place, size)
@@ -82,19 +102,35 @@ class Demo:
         airflow = configure(place, server, smtp_port=port, settings={})
         with self._step("Airflow"):
             self._start_airflow(airflow)
+        write_environment(airflow, server)
         self.memory.start()
         deliver(place.district / "past", place.drop)
         nights = read_nights(place.district)
-        wrong = [difference for night in nights for difference in self._night(airflow, server, night)]
-        self._where_to_look(airflow, server)
+        fresh = [night for night in nights if not place.recall(f"done_{night.night}", bool)]
+        found = {night.night: self._night(airflow, server, night, fresh=night in fresh) for night in nights}
+        self._where_to_look(airflow)
         self.memory.sample()
         self.console.print(
             f"\n{time.monotonic() - self.begun:.0f} s since the start; memory at its peak: {self.memory}",
             soft_wrap=True,
         )
+        return self._compare(place, found, [night.night for night in fresh])
+
+    def _compare(self, place: Place, found: dict[str, list[str]], fresh: list[str]) -> list[str]:
+        """Says which cells differ from what is expected; only those of nights run just now are wrong."""
+        expected = place.district / "expected.json"
+        wrong = [difference for night in fresh for difference in found[night]]
+        changed = [difference for night, cells in found.items() if night not in fresh for difference in cells]
         if wrong:
-            self.console.print("[bold red]Not what expected.json says:[/]\n  " + "\n  ".join(wrong))
-        else:
+            self.console.print(f"[bold red]Not what {expected} says:[/]\n  " + "\n  ".join(wrong), soft_wrap=True)
+        if changed:
+            self.console.print(
+                f"An earlier start ran these nights, and since then something has changed them; {expected} says what "
+                "they were:\n  " + "\n  ".join(changed) + "\n`make clean-demo` removes all, and the next start begins "
+                "afresh.",
+                soft_wrap=True,
+            )
+        if not wrong and not changed:
             self.console.print("[green]Every night is what expected.json says.[/]")
         return wrong
 
@@ -154,10 +190,10 @@ class Demo:
         start_component(airflow, self.processes, COMPONENTS[-1])
         wait_healthy(airflow, self.processes)
 
-    def _night(self, airflow: Airflow, server: Server, night: Night) -> list[str]:
+    def _night(self, airflow: Airflow, server: Server, night: Night, *, fresh: bool) -> list[str]:
         place, name = airflow.place, f"runs_{night.night}"
         known: dict[str, str] = place.recall(name, dict)
-        if place.recall(f"done_{night.night}", bool):
+        if not fresh:
             self.console.print(
                 f"\nThe night of {night.night} was run by an earlier start; its runs are in the import log."
             )
@@ -176,16 +212,18 @@ class Demo:
         self.console.print(night_table(night.night, real))
         return [f"{night.night} {difference}" for difference in differences(night.expected, real)]
 
-    def _where_to_look(self, airflow: Airflow, server: Server) -> None:
+    def _where_to_look(self, airflow: Airflow) -> None:
         place = airflow.place
-        rows = {
-            "Airflow": f"{airflow.ui_url}  user {USER}, password {airflow.password}",
-            "digest": str(max(place.mail.glob("*.eml"), default=place.mail)),
-            "all mails": str(place.mail),
-            "import log": f"DISTRICT_DATABASE_URL='{server.url('district', role='district')}' district status",
-            "backfill": "past administrations lie in the drop folder: state_assessments, Trigger, Backfill",
-            "logs": str(place.logs),
-        }
+        rows = {"digest": str(newest_digest(place.mail)), "all mails": str(place.mail), "logs": str(place.logs)}
+        if self.stays:
+            rows = {
+                "Airflow": f"{airflow.ui_url}  user {USER}, password {airflow.password}",
+                "a terminal": f"source {shlex.quote(str(place.environment))}",
+                "import log": "district status",
+                "database": "psql",
+                "backfill": "past administrations lie in the drop folder: state_assessments, Trigger, Backfill",
+                **rows,
+            }
         self.console.print("\n[bold]Where to look[/]")
         for name, where in rows.items():
             self.console.print(f"  {name:<11} {where}", soft_wrap=True, markup=False)
@@ -196,3 +234,11 @@ class Demo:
         with self.console.status(f"{name} ..."):
             yield
         self.console.print(f"[green]✓[/] {name} ({time.monotonic() - begun:.1f} s)")
+
+
+def newest_digest(mail: Path) -> Path:
+    """The newest mail about a night; the folder where there is none."""
+    for path in sorted(mail.glob("*.eml"), reverse=True):
+        if str(email.message_from_bytes(path.read_bytes())["Subject"]).startswith("Imports of "):
+            return path
+    return mail

@@ -65,6 +65,7 @@ def arrive(
         for left in import_log.left_in_staging(connection, dataset):
             drop_staging(connection, dataset, left)
     if file is None:
+        _check_night(dataset, night)
         _check_parents(dataset, partition)
         try:
             arrival = find_delivery(dataset.extract, config.drop_folder, partition=partition)
@@ -100,12 +101,12 @@ def arrive(
         check_scope(connection, dataset, run_id, staged.carried, partition=partition, by_hand=file is not None)
         scope = scope_of(connection, dataset, run_id, staged.carried)
         last = import_log.last_loaded(connection, dataset, partition, scope)
-        if file is None and last is not None:
-            _check_age(connection, arrival, delivery_id, last)
+        by_hand = file is not None
+        old = _old_file(connection, arrival, delivery_id, last, by_hand=by_hand) if last is not None else ()
         late = (_FUTURE,) if arrival.modified > time.time() + CLOCK_TOLERANCE else ()
         # Read again because another night, or a changed rule, may judge it otherwise.
         stale = (STALE,) if last is not None and last.delivery_id == delivery_id and last.night < night else ()
-        for warning in (*absent_columns(plan, last), *plan.warnings, *late, *stale):
+        for warning in (*absent_columns(plan, last), *plan.warnings, *old, *late, *stale):
             issues.record_file_issue(connection, dataset, run_id, warning, "extract")
         import_log.update_run(
             connection,
@@ -132,17 +133,29 @@ def _nothing_new(dataset: Dataset, run_id: int, partition: str) -> RunSummary:
         return carry_forward(connection, dataset, run_id, last)
 
 
-def _check_age(connection: Connection, arrival: Arrival, delivery_id: int, last: Row[Any]) -> None:
-    """An old file must not undo a newer one, even where it was touched or sent again."""
+def _old_file(
+    connection: Connection, arrival: Arrival, delivery_id: int, last: Row[Any], *, by_hand: bool
+) -> tuple[FileWarning, ...]:
+    """An old file must not undo a newer one, even where it was touched or sent again; by hand it may, with a warning.
+
+    Raises:
+        Held: it came by itself.
+    """
     if delivery_id == last.delivery_id:
-        return
-    name, by_hand = arrival.path.name, "If it is meant, import it by hand with `district import`."
+        return ()
     # A clock that runs ahead would make every later file look old.
     if arrival.modified < min(last.modified_at, last.landed_at).timestamp():
-        raise Held(f"{name} is older than {last.file_name}, which is loaded. {by_hand}", rule_id="file.older")
-    if import_log.run_of_delivery(connection, delivery_id) is not None:
-        message = f"{name} is, to the byte, a delivery that a newer one has replaced since. {by_hand}"
-        raise Held(message, rule_id="file.resent")
+        rule_id, what = "file.older", f"is older than {last.file_name}, which is loaded"
+    elif import_log.run_of_delivery(connection, delivery_id) is not None:
+        rule_id, what = "file.resent", "is, to the byte, a delivery that a newer one has replaced since"
+    else:
+        return ()
+    if not by_hand:
+        message = f"{arrival.path.name} {what}. If it is meant, import it by hand with `district import`."
+        raise Held(message, rule_id=rule_id)
+    title = "An older file was given by hand" if rule_id == "file.older" else "An earlier delivery was given by hand"
+    fix = f"Nothing, if it is meant; otherwise import {last.file_name} again."
+    return (FileWarning(rule_id=rule_id, cause=arrival.path.name, title=title, fix=fix),)
 
 
 def _check_rows(rows: int, arrival: Arrival) -> None:
@@ -151,6 +164,20 @@ def _check_rows(rows: int, arrival: Arrival) -> None:
     if arrival.rows is not None and arrival.rows != rows:
         message = f"{arrival.path.name} holds {rows:,} rows, its manifest says {arrival.rows:,}; transfer it again."
         raise Refused(message, rule_id="file.control_count")
+
+
+def _check_night(dataset: Dataset, night: datetime.date) -> None:
+    """The drop folder holds the newest night's file: an older night's run must not tell that file's story as its own.
+
+    A data set whose files are named by their night finds the right one.
+    """
+    if dataset.partition != "night" or "{partition}" in dataset.extract.pattern:
+        return
+    with engine().connect() as connection:
+        newest = import_log.newest_night(connection, dataset)
+    if newest is not None and night < newest:
+        message = f"The night of {newest} has loaded, and the drop folder holds its file, not the one of {night}. "
+        raise Held(message + f"Clear `extract` of the run of {newest} instead.", rule_id="run.older_night")
 
 
 def _check_parents(dataset: Dataset, partition: str) -> None:

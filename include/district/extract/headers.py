@@ -181,7 +181,8 @@ def _check_delimiter(layout: Layout, sent: list[str], name: str) -> None:
     other, times = others.most_common(1)[0]
     if times:
         expected = names.get(layout.delimiter, layout.delimiter)
-        message = f"{name} is separated by {names[other]}; the layout {layout.name} says {expected}."
+        message = f"{name} is separated by {names[other]}; the layout {layout.name} says {expected}. "
+        message += "Export it as before, or correct the layout's delimiter."
         raise Refused(message, rule_id="file.delimiter")
 
 
