@@ -7,6 +7,8 @@ See ``docs/explanation/second-nights.md``.
 
 from __future__ import annotations
 
+import dataclasses
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,6 +42,7 @@ from district.extract.landing import Landed, land
 from district.extract.plan import Plan
 from district.extract.reading import read_batches
 from district.extract.records import count_lines
+from district.extract.scope import Carried
 from district.extract.values import convert
 from district.import_log import landed_path, layout_of, speaks_for
 from district.layout import Layout
@@ -51,6 +54,7 @@ from district.tables import (
     gone_table,
     import_run,
     staging_table,
+    standing_table,
     target_table,
     touched_table,
 )
@@ -92,6 +96,33 @@ def touch(connection: Connection, dataset: Dataset, run_id: int, since: Row[Any]
     connection.execute(CreateTable(touched))
     connection.execute(insert(touched).from_select(["row_no", *dataset.key], union(*rows)))
     connection.execute(text(f"ANALYZE {STAGING}.{touched.name}"))
+
+
+def count_standing(connection: Connection, dataset: Dataset, run_id: int, since: Row[Any]) -> None:
+    """Counts the rows that stand in the scope of the last load: once, for all who ask until the run is done."""
+    target, counts = target_table(dataset), standing_table(dataset, run_id)
+    names = [each.name for each in counts.columns if each.name != "rows"]
+    columns = [target.c[name] for name in names]
+    counted = select(*columns, func.count()).where(_standing(dataset, target, since)).group_by(*columns)
+    connection.execute(CreateTable(counts))
+    connection.execute(insert(counts).from_select([*names, "rows"], counted))
+
+
+def count_carried(connection: Connection, dataset: Dataset, run_id: int, since: Row[Any]) -> Carried:
+    """How many rows are carried, and of which scopes and schools: those that stand, less those that were touched."""
+    target, counts, touched = target_table(dataset), standing_table(dataset, run_id), touched_table(dataset, run_id)
+    names = [each.name for each in counts.columns if each.name != "rows"]
+    columns = [target.c[name] for name in names]
+    lost = select(*columns, func.count()).join(touched, _same_key(dataset, target, touched))
+    less = connection.execute(lost.where(_standing(dataset, target, since)).group_by(*columns))
+    rows = Counter({tuple(values): count for *values, count in connection.execute(select(counts))})
+    rows.subtract({tuple(values): count for *values, count in less})
+    parts = [dict(zip(names, values, strict=True)) for values, count in rows.items() if count]
+    return Carried(
+        rows=rows.total(),
+        values={name: {part[name] for part in parts} for name in names},
+        scopes=frozenset(tuple(part[name] for name in dataset.scope) for part in parts),
+    )
 
 
 def carried_rows(dataset: Dataset, run_id: int, since: Row[Any]) -> Select[Any]:
@@ -191,7 +222,10 @@ def keep_for_next(
     findings = finding_table(dataset, run.id)
     kept_out = findings.c.fate.in_(KEPT_OUT)
     out = select(findings.c.row_no).where(kept_out).distinct()
-    reported = select(findings.c.row_no).where(~kept_out, findings.c.row_no.not_in(out)).distinct()
+    reported: Any = select(findings.c.row_no).where(~kept_out, findings.c.row_no.not_in(out)).distinct()
+    superseded = exists(select(findings.c.row_no).where(findings.c.fate == "supersede"))
+    if connection.execute(select(superseded)).scalar():
+        reported = union(reported, _twins(dataset, run.id))
     same = select(import_run.c.id).where(speaks_for(dataset, run.partition, run.scope))
     row = {
         "import_run_id": run.id,
@@ -203,6 +237,16 @@ def keep_for_next(
     # The new record first: what is unsent may be read from the old one.
     connection.execute(insert(carry).values(row))
     connection.execute(delete(carry).where(carry.c.import_run_id.in_(same), carry.c.import_run_id != run.id))
+
+
+def _twins(dataset: Dataset, run_id: int) -> Select[Any]:
+    """The lines that load in place of those they supersede: judged again together, since together they are odd."""
+    staged, findings = staging_table(dataset, run_id), finding_table(dataset, run_id)
+    double = staged.alias("double")
+    odd = select(findings.c.row_no).where(findings.c.fate == "supersede")
+    same = and_(*[staged.c[name] == double.c[name] for name in dataset.key])
+    out = select(findings.c.row_no).where(findings.c.fate.in_(KEPT_OUT))
+    return select(staged.c.row_no).join(double, same).where(double.c.row_no.in_(odd), staged.c.row_no.not_in(out))
 
 
 def _standing(dataset: Dataset, target: Table, since: Row[Any]) -> ColumnElement[bool]:
@@ -232,7 +276,8 @@ def _lines_with(
     import pyarrow.compute as pc
 
     firsts = pa.array(sorted({key[0] for key in keys}), pa.string())
-    for batch in read_batches(landed, dataset, layout, plan):
+    places = {name: place for name, place in plan.places.items() if name in dataset.key}
+    for batch in read_batches(landed, dataset, layout, dataclasses.replace(plan, places=places)):
         columns = [
             pc.cast(convert(dataset.column(name), batch.columns[name], layout, in_key=True).values, pa.string())
             for name in dataset.key

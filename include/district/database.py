@@ -31,7 +31,8 @@ def engine_for(url: str) -> Engine:
             "application_name": "district-imports",
             "connect_timeout": 10,
             # Statements of a second or two are over before compiling them or starting workers for them has paid.
-            "options": "-c jit=off -c max_parallel_workers_per_gather=0",
+            # Of a large table few rows are asked for by their key, and its keys are in memory.
+            "options": "-c jit=off -c max_parallel_workers_per_gather=0 -c random_page_cost=1.1",
         },
     )
 

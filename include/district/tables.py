@@ -263,6 +263,18 @@ def touched_table(dataset: Dataset, run_id: int) -> Table:
     )
 
 
+def standing_table(dataset: Dataset, run_id: int) -> Table:
+    """How many rows stood in the scope of the last load when the run began, by the values that people tell them by."""
+    told = sorted({*dataset.scope, "school_year", "school_id"} & {column.name for column in dataset.columns})
+    return Table(
+        f"{dataset.name}_{run_id}_standing",
+        MetaData(schema=STAGING),
+        *(Column(name, _TYPES[dataset.column(name).type]) for name in told),
+        Column("rows", BigInteger, nullable=False),
+        **_PASSING,
+    )
+
+
 def _value_columns(dataset: Dataset, required: tuple[str, ...] = ()) -> Iterator[Column[Any]]:
     for column in dataset.columns:
         yield Column(column.name, _TYPES[column.type], nullable=column.name not in required)

@@ -18,7 +18,7 @@ from district.database import engine, ensure_target, prepare_alone, sync_calenda
 from district.dataset import Dataset
 from district.extract.changed import stage_delivery
 from district.extract.headers import absent_columns
-from district.extract.landing import Arrival, find_delivery, land, wait_until_stable
+from district.extract.landing import Arrival, find_delivery, land, sha256_of, wait_until_stable
 from district.extract.lines import one_line_each
 from district.extract.plan import FileWarning
 from district.extract.scope import check_scope, scope_of
@@ -27,7 +27,7 @@ from district.extract.staging import drop_staging
 from district.layout import Layout, choose_layout, layouts_of, with_fields
 from district.run import Blocked, Held, NotArrived, Refused, RunSummary
 from district.settings import settings
-from district.tables import import_run
+from district.tables import delivery, import_run
 from district.validate.parameters import bounding_days
 from district.validate.suite import suite_text
 
@@ -79,17 +79,22 @@ def arrive(
     chosen = layout or with_fields(dataset.layout, config.layouts_folder / dataset.name)
     if layout is None:
         chosen = choose_layout(chosen, layouts_of(dataset.name, config.layouts_folder), partition=partition)
+    with engine().begin() as connection:
+        rules, versions = _versions(connection, dataset, chosen, night)
+        import_log.update_run(connection, run_id, layout=asdict(chosen), rules=rules, versions=versions)
+        delivery_id = _known_delivery(connection, dataset, arrival)
+        # A file that was loaded before costs its checksum.
+        last = _last_of_delivery(connection, dataset, partition, delivery_id) if delivery_id else None
+        if last is not None and last.versions == versions:
+            import_log.update_run(connection, run_id, delivery_id=delivery_id)
+            return carry_forward(connection, dataset, run_id, last)
     landed = land(arrival.path, config.landed_folder, member=dataset.extract.member)
     with engine().begin() as connection:
         delivery_id = import_log.record_delivery(connection, dataset, arrival, landed)
-        rules, versions = _versions(connection, dataset, chosen, night)
-        judged_by = {"rules": rules, "versions": versions}
-        import_log.update_run(connection, run_id, delivery_id=delivery_id, layout=asdict(chosen), **judged_by)
-        earlier = import_log.run_of_delivery(connection, delivery_id)
-        if earlier is not None:
-            last = import_log.last_loaded(connection, dataset, partition, earlier.scope)
-            if last is not None and last.delivery_id == delivery_id and last.versions == versions:
-                return carry_forward(connection, dataset, run_id, last)
+        import_log.update_run(connection, run_id, delivery_id=delivery_id)
+        last = _last_of_delivery(connection, dataset, partition, delivery_id)
+        if last is not None and last.versions == versions:
+            return carry_forward(connection, dataset, run_id, last)
         if landed.size and not landed.final_newline and import_log.always_ends_with_newline(connection, dataset):
             message = f"{arrival.path.name} ends inside a line, unlike every earlier delivery; transfer it again."
             raise Refused(message, rule_id="file.truncated")
@@ -118,6 +123,26 @@ def arrive(
             since_id=staged.since,
         )
         return import_log.summary(connection, run_id)
+
+
+def _known_delivery(connection: Connection, dataset: Dataset, arrival: Arrival) -> int | None:
+    """The delivery that this file is to the byte, if it was landed before; asked only where one has its size."""
+    sizes = select(delivery.c.id, delivery.c.sha256).where(
+        delivery.c.dataset == dataset.name, delivery.c.size == arrival.path.stat().st_size
+    )
+    known = {row.sha256: int(row.id) for row in connection.execute(sizes)}
+    if not known or dataset.extract.member:
+        return None
+    sha256 = sha256_of(arrival.path)
+    landed = settings().landed_folder / sha256
+    return known.get(sha256) if landed.exists() and landed.stat().st_size == arrival.path.stat().st_size else None
+
+
+def _last_of_delivery(connection: Connection, dataset: Dataset, partition: str, delivery_id: int) -> Row[Any] | None:
+    """The run that loaded a delivery, where no other has loaded the same rows since."""
+    earlier = import_log.run_of_delivery(connection, delivery_id)
+    last = import_log.last_loaded(connection, dataset, partition, earlier.scope) if earlier is not None else None
+    return last if last is not None and last.delivery_id == delivery_id else None
 
 
 def _nothing_new(dataset: Dataset, run_id: int, partition: str) -> RunSummary:

@@ -10,12 +10,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, column, func, select, table, tuple_
+from sqlalchemy import Connection, Row, column, select, table, tuple_
 
-from district.carried import CARRY_COLUMNS, carried_rows, doubled_rows, give_lines, touch, wake
+from district.carried import (
+    CARRY_COLUMNS,
+    carried_rows,
+    count_carried,
+    count_standing,
+    doubled_rows,
+    give_lines,
+    touch,
+    wake,
+)
 from district.dataset import Dataset
 from district.extract.landing import Landed
-from district.extract.lines import differ, line_hashes, one_line_each, only_lines
+from district.extract.lines import differ, one_line_each, only_lines, read_lines
 from district.extract.plan import Plan
 from district.extract.scope import Carried
 from district.extract.staging import drop_staging, stage, stage_keys
@@ -89,18 +98,20 @@ def _stage_changed(
     older = dataclasses.replace(landed, path=settings().landed_folder / since.sha256, sha256=since.sha256)
     anew = np.array(sorted({*since.kept_out, *since.reported}), dtype=np.int64)
     header = layout.header and not layout.fixed_width
-    lines = differ(line_hashes(older.path), line_hashes(landed.path), header=header, anew=anew)
+    old_lines, new_lines = read_lines(older.path), read_lines(landed.path)
+    lines = differ(old_lines, new_lines, header=header, anew=anew)
     most = MOST_DIFFERENT * lines.same
     if len(lines.came) + len(lines.gone) > most:
         return None
     drop_staging(connection, dataset, run.id)
-    with only_lines(landed, layout, plan, lines.came) as (part, its_plan):
+    with only_lines(landed, layout, plan, new_lines, lines.came) as (part, its_plan):
         rows = stage(connection, part, dataset, layout, its_plan, run.id)
-    with only_lines(older, layout, plan, lines.gone) as (part, its_plan):
+    with only_lines(older, layout, plan, old_lines, lines.gone) as (part, its_plan):
         stage_keys(connection, part, dataset, layout, its_plan, run.id)
     touch(connection, dataset, run.id, since)
     doubled = wake(connection, dataset, run.id, doubled_rows(dataset, run.id, since))
-    carried = _count_carried(connection, dataset, run.id, since)
+    count_standing(connection, dataset, run.id, since)
+    carried = count_carried(connection, dataset, run.id, since)
     if carried.rows + doubled != lines.same:
         return None
     if doubled:
@@ -109,18 +120,6 @@ def _stage_changed(
     if _wake_children(connection, dataset, run.id, since) > most:
         return None
     return Staged(rows=rows + lines.same, since=since.id, carried=carried)
-
-
-def _count_carried(connection: Connection, dataset: Dataset, run_id: int, since: Row[Any]) -> Carried:
-    rows = carried_rows(dataset, run_id, since).subquery()
-    told = sorted({*dataset.scope, "school_year", "school_id"} & set(dataset.target_columns))
-    counted = select(func.count(), *[rows.c[name] for name in told]).group_by(*[rows.c[name] for name in told])
-    parts = [row._mapping for row in connection.execute(counted)]
-    return Carried(
-        rows=sum(part["count"] for part in parts),
-        values={name: {part[name] for part in parts} for name in told},
-        scopes=frozenset(tuple(str(part[name]) for name in dataset.scope) for part in parts),
-    )
 
 
 def _wake_children(connection: Connection, dataset: Dataset, run_id: int, since: Row[Any]) -> int:

@@ -172,6 +172,18 @@ def land(path: Path, folder: Path, *, member: str = "") -> Landed:
     return census.landed(target, delivered)
 
 
+def sha256_of(path: Path) -> str:
+    """The checksum of a delivery, before it is landed.
+
+    Raises:
+        NotArrived: it changed meanwhile.
+    """
+    before = path.stat()
+    digest = _sha256(path)
+    _check_same(before, path.stat(), path.name)
+    return digest
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

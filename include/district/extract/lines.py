@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import mmap
 import os
 import tempfile
 from array import array
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Numbers = npt.NDArray[np.int64]
-    Hashes = npt.NDArray[np.uint64]
+    Lines = npt.NDArray[np.uint64]
 
 BLOCK = 8 << 20
 # Lines compared at a time: more take turns, so that memory does not grow with the file.
@@ -50,116 +51,42 @@ def one_line_each(landed: Landed, layout: Layout, plan: Plan) -> bool:
     return numbered and breaks and layout.encoding.replace("_", "").startswith(_PLAIN)
 
 
-def line_hashes(path: Path) -> Hashes:
-    """A 128-bit hash of each line, shape (lines, 2), kept beside the landed copy and mapped into memory.
+def read_lines(path: Path) -> Lines:
+    """The lines of a landed copy: for each a 128-bit hash and where it ends, shape (lines, 3), mapped into memory.
 
-    It follows from the copy's bytes alone, so a file of hashes is right or, after a crash, not there.
+    Kept beside the copy. They follow from its bytes alone, so the file is right or, after a crash, not there.
     """
     import numpy as np
 
     kept = path.with_name(f"{path.name}.lines")
     if not kept.exists():
-        import xxhash
-
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".hashing-")  # mode 0600
         try:
             with os.fdopen(handle, "wb") as out:
-                for lines in _blocks_of_lines(path):
-                    out.write(b"".join(map(xxhash.xxh3_128_digest, lines)))
+                for rows in _hashed(path):
+                    rows.tofile(out)
             Path(temporary).replace(kept)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
     if kept.stat().st_size == 0:
-        return np.empty((0, 2), dtype=np.uint64)
-    return np.memmap(kept, dtype=np.uint64, mode="r").reshape(-1, 2)
+        return np.empty((0, 3), dtype=np.uint64)
+    return np.memmap(kept, dtype=np.uint64, mode="r").reshape(-1, 3)
 
 
-def differ(older: Hashes, newer: Hashes, *, header: bool, anew: Numbers) -> Difference:
-    """Compares two deliveries; lines ``anew`` of the older count as if the newer did not have them.
-
-    A last line may lack its line break, or be the mark that closes a file: it is always among those that differ.
-    """
+def _hashed(path: Path) -> Iterator[Lines]:
     import numpy as np
+    import xxhash
 
-    begin = 1 if header else 0
-    turns = max(len(older), len(newer)) // TURN + 1
-    matched_older, matched_newer = np.zeros(len(older), dtype=bool), np.zeros(len(newer), dtype=bool)
-    usable = np.ones(len(older), dtype=bool)
-    usable[anew - 1] = False
-    usable[:begin] = usable[-1:] = False
-    for turn in range(turns):
-        mine = np.flatnonzero(usable & (older[:, 0] % turns == turn)) if turns > 1 else np.flatnonzero(usable)
-        theirs = _in_turn(newer, begin, turn, turns)
-        for of_older, of_newer in (_matches(older, mine, newer, theirs),):
-            matched_older[of_older] = True
-            matched_newer[of_newer] = True
-    matched_newer[:begin] = matched_older[:begin] = True
-    return Difference(
-        came=np.flatnonzero(~matched_newer) + 1,
-        gone=np.flatnonzero(~matched_older) + 1,
-        same=int(np.count_nonzero(matched_newer)) - min(begin, len(newer)),
-    )
-
-
-def _in_turn(hashes: Hashes, begin: int, turn: int, turns: int) -> Numbers:
-    import numpy as np
-
-    end = max(begin, len(hashes) - 1)
-    if turns == 1:
-        return np.arange(begin, end)
-    return np.flatnonzero(hashes[begin:end, 0] % turns == turn) + begin
-
-
-def _matches(older: Hashes, mine: Numbers, newer: Hashes, theirs: Numbers) -> tuple[Numbers, Numbers]:
-    """The places of lines that both have, once each."""
-    import numpy as np
-
-    mine, first, once = _sorted(older, mine)
-    theirs, second, once_too = _sorted(newer, theirs)
-    if not len(mine):
-        return mine, mine
-    place = np.minimum(np.searchsorted(first, second), len(first) - 1)
-    # Both halves of the hash must agree.
-    hit = (first[place] == second) & once[place] & once_too
-    hit[hit] = older[mine[place[hit]], 1] == newer[theirs[hit], 1]
-    return mine[place[hit]], theirs[hit]
-
-
-def _sorted(hashes: Hashes, places: Numbers) -> tuple[Numbers, Any, Any]:
-    """The places by their hash, the hashes in order, and whether each occurs once."""
-    import numpy as np
-
-    values = hashes[places, 0]
-    order = np.argsort(values)
-    values = values[order]
-    once = np.ones(len(values), dtype=bool)
-    again = values[1:] == values[:-1]
-    once[1:] &= ~again
-    once[:-1] &= ~again
-    return places[order], values, once
-
-
-@contextmanager
-def only_lines(landed: Landed, layout: Layout, plan: Plan, numbers: Numbers) -> Iterator[tuple[Landed, Plan]]:
-    """The header and these lines of a landed copy, as a passing file that is read as the whole would be."""
-    import numpy as np
-
-    header = layout.header and not layout.fixed_width
-    wanted = np.concatenate([[1], numbers]) if header else numbers
-    handle, temporary = tempfile.mkstemp(dir=landed.path.parent, prefix=".lines-")  # mode 0600
-    try:
-        with os.fdopen(handle, "wb") as out:
-            behind = 0
-            for lines in _blocks_of_lines(landed.path):
-                begin, end = np.searchsorted(wanted, [behind + 1, behind + len(lines) + 1])
-                picked = (wanted[begin:end] - (behind + 1)).tolist()
-                out.write(b"".join([lines[place] + b"\n" for place in picked]))
-                behind += len(lines)
-        numbered = array("q", wanted.astype(np.int64).tobytes())
-        yield dataclasses.replace(landed, path=Path(temporary)), dataclasses.replace(plan, lines=numbered)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    end = -1
+    for lines in _blocks_of_lines(path):
+        rows = np.empty((len(lines), 3), dtype=np.uint64)
+        digests = b"".join(map(xxhash.xxh3_128_digest, lines))
+        rows[:, :2] = np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2)
+        ends = np.cumsum(np.fromiter(map(len, lines), np.int64, len(lines)) + 1) + end
+        rows[:, 2] = ends
+        end = int(ends[-1]) if len(ends) else end
+        yield rows
 
 
 def _blocks_of_lines(path: Path) -> Iterator[list[bytes]]:
@@ -172,3 +99,78 @@ def _blocks_of_lines(path: Path) -> Iterator[list[bytes]]:
             yield lines
     if rest:
         yield [rest]
+
+
+def differ(older: Lines, newer: Lines, *, header: bool, anew: Numbers) -> Difference:
+    """Compares two deliveries; lines ``anew`` of the older count as if the newer did not have them.
+
+    A last line may lack its line break, or be the mark that closes a file: it is always among those that differ.
+    """
+    import numpy as np
+
+    begin = 1 if header else 0
+    usable, usable_too = np.ones(len(older), dtype=bool), np.ones(len(newer), dtype=bool)
+    usable[anew - 1] = False
+    for each in (usable, usable_too):
+        each[:begin] = each[-1:] = False
+    same, same_too = np.zeros(len(older), dtype=bool), np.zeros(len(newer), dtype=bool)
+    turns = max(len(older), len(newer)) // TURN + 1
+    for turn in range(turns):
+        mine, theirs = _in_turn(older, usable, turn, turns), _in_turn(newer, usable_too, turn, turns)
+        of_older, of_newer = _matches(older, mine, newer, theirs)
+        same[of_older] = True
+        same_too[of_newer] = True
+    matched = int(np.count_nonzero(same_too))
+    same[:begin] = same_too[:begin] = True
+    return Difference(came=np.flatnonzero(~same_too) + 1, gone=np.flatnonzero(~same) + 1, same=matched)
+
+
+def _in_turn(lines: Lines, usable: Any, turn: int, turns: int) -> Numbers:
+    import numpy as np
+
+    return np.flatnonzero(usable & (lines[:, 0] % turns == turn) if turns > 1 else usable)
+
+
+def _matches(older: Lines, mine: Numbers, newer: Lines, theirs: Numbers) -> tuple[Numbers, Numbers]:
+    """The places of lines that both have, once each."""
+    import numpy as np
+
+    hashes = np.concatenate([older[mine, 0], newer[theirs, 0]])
+    order = np.argsort(hashes)
+    hashes = hashes[order]
+    edges = np.concatenate([[True], hashes[1:] != hashes[:-1], [True]])
+    # Hashes that occur twice, and of these one on either side.
+    pairs = np.flatnonzero(edges[:-2] & ~edges[1:-1] & edges[2:])
+    first, second = order[pairs], order[pairs + 1]
+    across = (first < len(mine)) != (second < len(mine))
+    first, second = first[across], second[across]
+    of_older, of_newer = mine[np.minimum(first, second)], theirs[np.maximum(first, second) - len(mine)]
+    # Both halves of the hash must agree.
+    agree = older[of_older, 1] == newer[of_newer, 1]
+    return of_older[agree], of_newer[agree]
+
+
+@contextmanager
+def only_lines(
+    landed: Landed, layout: Layout, plan: Plan, lines: Lines, numbers: Numbers
+) -> Iterator[tuple[Landed, Plan]]:
+    """The header and these lines of a landed copy, as a passing file that is read as the whole would be."""
+    import numpy as np
+
+    header = layout.header and not layout.fixed_width
+    wanted = np.concatenate([[1], numbers]).astype(np.int64) if header else numbers.astype(np.int64)
+    ends = lines[wanted - 1, 2].astype(np.int64)
+    begins = np.where(wanted > 1, lines[wanted - 2, 2].astype(np.int64) + 1, 0)
+    handle, temporary = tempfile.mkstemp(dir=landed.path.parent, prefix=".lines-")  # mode 0600
+    try:
+        with (
+            os.fdopen(handle, "wb") as out,
+            landed.path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole,
+        ):
+            spans = zip(begins.tolist(), ends.tolist(), strict=True)
+            out.write(b"\n".join([whole[begin:end] for begin, end in spans]) + b"\n")
+        numbered = array("q", wanted.tobytes())
+        yield dataclasses.replace(landed, path=Path(temporary)), dataclasses.replace(plan, lines=numbered)
+    finally:
+        Path(temporary).unlink(missing_ok=True)

@@ -21,8 +21,7 @@ class Carried:
     rows: int = 0
     values: dict[str, set[Any]] = field(default_factory=dict)
     """Of the columns that a scope is told by."""
-    scopes: frozenset[tuple[str, ...]] = frozenset()
-    """The scope values, as texts."""
+    scopes: frozenset[tuple[Any, ...]] = frozenset()
 
 
 def check_scope(
@@ -51,7 +50,8 @@ def scope_of(connection: Connection, dataset: Dataset, run_id: int, carried: Car
     query = (
         select(*columns).where(_whole(dataset, run_id, staged), *[column.is_not(None) for column in columns]).distinct()
     )
-    return sorted(list(values) for values in {*carried.scopes, *map(tuple, connection.execute(query))})
+    texts = {tuple(map(str, values)) for values in carried.scopes}
+    return sorted(list(values) for values in {*texts, *map(tuple, connection.execute(query))})
 
 
 def _whole(dataset: Dataset, run_id: int, staged: Table) -> ColumnElement[bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, exists, select, text
@@ -20,7 +20,7 @@ from district.extract.reading import Malformed, TextBatch, read_batches
 from district.extract.values import Converted, convert
 from district.layout import Layout
 from district.run import Refused
-from district.tables import STAGING, finding_table, gone_table, staging_table, touched_table
+from district.tables import STAGING, finding_table, gone_table, staging_table, standing_table, touched_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,7 +82,8 @@ def stage_keys(
     table = gone_table(dataset, run_id)
     connection.execute(CreateTable(table))
     columns = [dataset.column(name) for name in dataset.key]
-    for batch in read_batches(landed, dataset, layout, plan):
+    places = {name: place for name, place in plan.places.items() if name in dataset.key}
+    for batch in read_batches(landed, dataset, layout, replace(plan, places=places)):
         keys = {c.name: convert(c, batch.columns[c.name], layout, in_key=True).values for c in columns}
         _copy(connection, pa.table({"row_no": batch.numbers, **keys}), table)
         if batch.malformed:
@@ -93,7 +94,7 @@ def stage_keys(
 
 def drop_staging(connection: Connection, dataset: Dataset, run_id: int) -> None:
     """Drops the run's staging tables, if they are there."""
-    for table_of in (finding_table, staging_table, gone_table, touched_table):
+    for table_of in (finding_table, staging_table, gone_table, touched_table, standing_table):
         table = table_of(dataset, run_id)
         connection.execute(text(f"DROP TABLE IF EXISTS {STAGING}.{table.name} CASCADE"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from sqlalchemy import (
@@ -29,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import AddConstraint, DropConstraint
 
-from district.carried import carried_rows, keep_for_next, since_of, standing_id
+from district.carried import count_carried, keep_for_next, since_of, standing_id
 from district.database import create_temporary
 from district.dataset import Dataset
 from district.load.gate import Changes, Part
@@ -40,12 +41,12 @@ from district.tables import (
     finding_table,
     row_history,
     staging_table,
+    standing_table,
     target_table,
     touched_table,
 )
 from district.validate.fates import blanked_columns, kept_out, perhaps_sent, values_of
 
-QUARANTINE_PAGE = 5_000
 SCHOOL = "school_id"
 _CHANGE = table("change", column("row_no"), column("action"))
 
@@ -112,13 +113,13 @@ class Loader:
         withdrawn = create_temporary(connection, "vanished", self._vanished())
         actions = connection.execute(select(_CHANGE.c.action, func.count()).group_by(_CHANGE.c.action)).all()
         counts = {action: int(count) for action, count in actions}
-        parts = self._parts()
-        standing = sum(part.standing for part in self._parts_by(self._dataset.scope))
+        scopes, schools = self._parts()
+        standing = sum(part.standing for part in scopes)
         updated = counts.get("update", 0)
         suspicious = updated > self._dataset.gate.updated * standing
         return Changes(
             standing=standing,
-            parts=parts,
+            parts=scopes + schools,
             overwritten=self._overwritten() if suspicious else updated,
             inserted=counts.get("insert", 0),
             updated=updated,
@@ -136,28 +137,38 @@ class Loader:
         rows = select(func.count()).select_from(good.join(target, self._on_key(good)))
         return int(self._connection.execute(rows.where(self._changed("update"), or_(*lost))).scalar_one())
 
-    def _parts(self) -> tuple[Part, ...]:
+    def _parts(self) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
         """Each scope, and each school's share of it: one that is missing altogether is a small share of the whole."""
-        scope = self._dataset.scope
-        parts = self._parts_by(scope)
-        if SCHOOL in self._dataset.key and SCHOOL not in scope:
-            parts += self._parts_by((*scope, SCHOOL))
-        return parts
+        scope, gone = self._dataset.scope, self._vanished_keys()
+        by_school = SCHOOL in self._dataset.key and SCHOOL not in scope
+        names = (*scope, SCHOOL) if by_school else scope
+        standing = self._standing(names)
+        withdrawn = self._counted([gone.c[name] for name in names])
+        schools = _told(names, standing, withdrawn) if by_school else ()
+        length = len(scope)
+        return _told(scope, _shortened(standing, length), _shortened(withdrawn, length)), schools
 
-    def _parts_by(self, names: tuple[str, ...]) -> tuple[Part, ...]:
-        target, gone = self._target, self._vanished_keys()
-        lost = select(*[gone.c[name] for name in names], func.count()).group_by(*[gone.c[name] for name in names])
-        withdrawn = {tuple(row[:-1]): row[-1] for row in self._connection.execute(lost)}
+    def _standing(self, names: tuple[str, ...]) -> dict[tuple[Any, ...], int]:
+        """Rows that stand in the scope, by these columns; those of the last load's scope are counted already."""
+        target, new = self._target, self._loaded_scope
+        counts: dict[tuple[Any, ...], int] = {}
+        if self._since is not None:
+            counted = standing_table(self._dataset, self._run.id)
+            columns = [counted.c[name] for name in names]
+            scope = tuple_(*[counted.c[name] for name in self._dataset.scope]).in_(self._loaded_scope)
+            rows = select(*columns, func.sum(counted.c.rows)).where(scope).group_by(*columns)
+            counts = {tuple(values): int(count) for *values, count in self._connection.execute(rows)}
+            known = {tuple(values) for values in self._since.loaded_scope}
+            new = [values for values in new if tuple(map(str, values)) not in known]
+        if not new:
+            return counts
         columns = [target.c[name] for name in names]
-        standing = select(*columns, func.count()).where(target.c.withdrawn_at.is_(null()), self._in_scope())
-        return tuple(
-            Part(
-                name=", ".join(f"{name} {value}" for name, value in zip(names, row[:-1], strict=True)),
-                standing=row[-1],
-                withdrawn=withdrawn.get(tuple(row[:-1]), 0),
-            )
-            for row in self._connection.execute(standing.group_by(*columns).order_by(*columns))
-        )
+        in_new = tuple_(*[target.c[name] for name in self._dataset.scope]).in_(new)
+        return counts | self._counted(columns, target.c.withdrawn_at.is_(null()), in_new)
+
+    def _counted(self, columns: list[Any], *where: Any) -> dict[tuple[Any, ...], int]:
+        counted = select(*columns, func.count()).where(*where).group_by(*columns).order_by(*columns)
+        return {tuple(row[:-1]): row[-1] for row in self._connection.execute(counted)}
 
     def apply(self, changes: Changes) -> None:
         """Makes the changes that ``changes`` decided on, keeping what each changed row was before.
@@ -191,9 +202,8 @@ class Loader:
         staged = select(*[self._good.c[name] for name in self._dataset.scope]).distinct()
         values = {tuple(row) for row in self._connection.execute(staged)}
         if self._since is not None:
-            rows = carried_rows(self._dataset, self._run.id, self._since).subquery()
-            carried = select(*[rows.c[name] for name in self._dataset.scope]).distinct()
-            values |= {tuple(row) for row in self._connection.execute(carried)}
+            carried = count_carried(self._connection, self._dataset, self._run.id, self._since)
+            values |= carried.scopes
         return sorted(values)
 
     def _carried(self) -> int:
@@ -282,3 +292,24 @@ class Loader:
         withdrawn = update(self._target).where(self._on_key(self._vanished_keys()))
         values = {"withdrawn_at": func.clock_timestamp(), "import_run_id": self._run.id}
         return self._connection.execute(withdrawn.values(**values)).rowcount
+
+
+def _shortened(counts: dict[tuple[Any, ...], int], length: int) -> dict[tuple[Any, ...], int]:
+    """Counts by the first ``length`` of their values."""
+    sums: Counter[tuple[Any, ...]] = Counter()
+    for values, count in counts.items():
+        sums[values[:length]] += count
+    return sums
+
+
+def _told(
+    names: tuple[str, ...], standing: dict[tuple[Any, ...], int], withdrawn: dict[tuple[Any, ...], int]
+) -> tuple[Part, ...]:
+    return tuple(
+        Part(
+            name=", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True)),
+            standing=count,
+            withdrawn=withdrawn.get(values, 0),
+        )
+        for values, count in standing.items()
+    )
