@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,3 +40,14 @@ def test_a_landed_copy_that_has_changed_is_refused(tmp_path: Path) -> None:
     copy.write_bytes(b"a\n2\n")
     with pytest.raises(Refused, match="has changed on the disk"):
         land(copy, tmp_path / "landed")
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
+    delivery, landed = tmp_path / "children_1.csv", tmp_path / "landed"
+    delivery.write_bytes(b"student_id\n1\n")
+    landed.mkdir()
+    for name, age in ((".lines-old", 100_000), (".landing-old", 100_000), (".lines-now", 60)):
+        (landed / name).write_bytes(b"7000001,Quexaro")
+        os.utime(landed / name, (time.time() - age,) * 2)
+    copy = land(delivery, landed)
+    assert {path.name for path in landed.iterdir()} == {copy.sha256, ".lines-now"}

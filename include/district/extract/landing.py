@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import datetime
 import hashlib
 import json
@@ -20,6 +21,8 @@ from district.dataset import Files
 from district.run import NotArrived, Refused
 
 BLOCK = 1 << 20
+# Seconds after which a file that was being written is nobody's.
+LEFT_BEHIND = 86_400
 # What senders call a file they have not finished writing.
 UNFINISHED = (".part", ".partial", ".tmp", ".filepart", ".crdownload", ".uploading")
 # A nightly extract compresses 5 to 20 fold; a bomb a thousandfold.
@@ -149,6 +152,7 @@ def land(path: Path, folder: Path, *, member: str = "") -> Landed:
     """
     before = path.stat()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _sweep(folder)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".landing-")  # mode 0600
     census = _Census()
     try:
@@ -170,6 +174,14 @@ def land(path: Path, folder: Path, *, member: str = "") -> Landed:
         Path(temporary).unlink(missing_ok=True)
         raise
     return census.landed(target, delivered)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what killed runs left half written: it holds children's rows, and nobody would look for it."""
+    for left in folder.glob(".*-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > LEFT_BEHIND:
+                left.unlink()
 
 
 def sha256_of(path: Path) -> str:
