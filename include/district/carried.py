@@ -42,7 +42,7 @@ from district.extract.landing import Landed, land
 from district.extract.plan import Plan
 from district.extract.reading import read_batches
 from district.extract.records import count_lines
-from district.extract.scope import Carried
+from district.extract.scope import Census
 from district.extract.values import convert
 from district.import_log import landed_path, layout_of, speaks_for
 from district.layout import Layout
@@ -50,6 +50,7 @@ from district.run import Held, ImportStopped
 from district.tables import (
     STAGING,
     carry,
+    census_columns,
     finding_table,
     gone_table,
     import_run,
@@ -101,28 +102,23 @@ def touch(connection: Connection, dataset: Dataset, run_id: int, since: Row[Any]
 def count_standing(connection: Connection, dataset: Dataset, run_id: int, since: Row[Any]) -> None:
     """Counts the rows that stand in the scope of the last load: once, for all who ask until the run is done."""
     target, counts = target_table(dataset), standing_table(dataset, run_id)
-    names = [each.name for each in counts.columns if each.name != "rows"]
+    names = census_columns(dataset)
     columns = [target.c[name] for name in names]
     counted = select(*columns, func.count()).where(_standing(dataset, target, since)).group_by(*columns)
     connection.execute(CreateTable(counts))
     connection.execute(insert(counts).from_select([*names, "rows"], counted))
 
 
-def count_carried(connection: Connection, dataset: Dataset, run_id: int, since: Row[Any]) -> Carried:
-    """How many rows are carried, and of which scopes and schools: those that stand, less those that were touched."""
+def count_carried(connection: Connection, dataset: Dataset, run_id: int, since: Row[Any]) -> Census:
+    """The rows that are carried: those that stand, less those that were touched."""
     target, counts, touched = target_table(dataset), standing_table(dataset, run_id), touched_table(dataset, run_id)
-    names = [each.name for each in counts.columns if each.name != "rows"]
+    names = census_columns(dataset)
     columns = [target.c[name] for name in names]
     lost = select(*columns, func.count()).join(touched, _same_key(dataset, target, touched))
     less = connection.execute(lost.where(_standing(dataset, target, since)).group_by(*columns))
     rows = Counter({tuple(values): count for *values, count in connection.execute(select(counts))})
     rows.subtract({tuple(values): count for *values, count in less})
-    parts = [dict(zip(names, values, strict=True)) for values, count in rows.items() if count]
-    return Carried(
-        rows=rows.total(),
-        values={name: {part[name] for part in parts} for name in names},
-        scopes=frozenset(tuple(part[name] for name in dataset.scope) for part in parts),
-    )
+    return Census(names=names, rows=+rows)
 
 
 def carried_rows(dataset: Dataset, run_id: int, since: Row[Any]) -> Select[Any]:

@@ -238,6 +238,12 @@ def staging_table(dataset: Dataset, run_id: int) -> Table:
     )
 
 
+def repeated_table(dataset: Dataset, run_id: int) -> Table:
+    """The staged rows whose key may be another row's too, where all of a delivery is staged."""
+    columns = [Column("row_no", BigInteger, nullable=False)]
+    return Table(f"{dataset.name}_{run_id}_repeated", MetaData(schema=STAGING), *columns, **_PASSING)
+
+
 def gone_table(dataset: Dataset, run_id: int) -> Table:
     """The keys of lines of the last load that the run's delivery lacks, or that it judges again."""
     return Table(
@@ -263,13 +269,17 @@ def touched_table(dataset: Dataset, run_id: int) -> Table:
     )
 
 
+def census_columns(dataset: Dataset) -> tuple[str, ...]:
+    """The columns by whose values the rows of a delivery are counted."""
+    return tuple(sorted({*dataset.scope, "school_year", "school_id"} & {column.name for column in dataset.columns}))
+
+
 def standing_table(dataset: Dataset, run_id: int) -> Table:
-    """How many rows stood in the scope of the last load when the run began, by the values that people tell them by."""
-    told = sorted({*dataset.scope, "school_year", "school_id"} & {column.name for column in dataset.columns})
+    """How many rows stood in the scope of the last load when the run began."""
     return Table(
         f"{dataset.name}_{run_id}_standing",
         MetaData(schema=STAGING),
-        *(Column(name, _TYPES[dataset.column(name).type]) for name in told),
+        *(Column(name, _TYPES[dataset.column(name).type]) for name in census_columns(dataset)),
         Column("rows", BigInteger, nullable=False),
         **_PASSING,
     )

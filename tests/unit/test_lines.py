@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from district.extract import lines
@@ -29,6 +29,7 @@ def landed(folder: Path, content: bytes) -> Landed:
     return land(delivery, folder / "landed")
 
 
+@settings(deadline=None)
 @given(FILE, FILE, st.booleans(), st.booleans(), st.sampled_from([2, 1_000]), st.sets(st.integers(1, 30)))
 def test_lines_that_both_have_once_are_the_same(
     older: list[bytes], newer: list[bytes], header: bool, ends: bool, turn: int, anew: set[int]
@@ -53,6 +54,7 @@ def test_lines_that_both_have_once_are_the_same(
     assert found.same == len(same)
 
 
+@settings(deadline=None)
 @given(FILE, st.booleans(), st.booleans(), st.sets(st.integers(2, 30)))
 def test_picked_lines_are_read_with_their_numbers(
     file: list[bytes], header: bool, ends: bool, chosen: set[int]

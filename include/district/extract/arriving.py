@@ -21,7 +21,7 @@ from district.extract.headers import absent_columns
 from district.extract.landing import Arrival, find_delivery, land, sha256_of, wait_until_stable
 from district.extract.lines import one_line_each
 from district.extract.plan import FileWarning
-from district.extract.scope import check_scope, scope_of
+from district.extract.scope import check_scope
 from district.extract.shape import check_shape
 from district.extract.staging import drop_staging
 from district.layout import Layout, choose_layout, layouts_of, with_fields
@@ -103,8 +103,8 @@ def arrive(
         run = connection.execute(select(import_run).where(import_run.c.id == run_id)).one()
         staged = stage_delivery(connection, landed, chosen, plan, dataset, run, whole=file is not None)
         _check_rows(staged.rows, arrival)
-        check_scope(connection, dataset, run_id, staged.carried, partition=partition, by_hand=file is not None)
-        scope = scope_of(connection, dataset, run_id, staged.carried)
+        check_scope(dataset, staged.census, partition=partition, by_hand=file is not None)
+        scope = [[str(value) for value in values] for values in staged.census.scopes(dataset)]
         last = import_log.last_loaded(connection, dataset, partition, scope)
         by_hand = file is not None
         old = _old_file(connection, arrival, delivery_id, last, by_hand=by_hand) if last is not None else ()

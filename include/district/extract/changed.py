@@ -26,7 +26,7 @@ from district.dataset import Dataset
 from district.extract.landing import Landed
 from district.extract.lines import differ, one_line_each, only_lines, read_lines
 from district.extract.plan import Plan
-from district.extract.scope import Carried
+from district.extract.scope import Census, take_census
 from district.extract.staging import drop_staging, stage, stage_keys
 from district.layout import Layout
 from district.settings import settings
@@ -46,7 +46,7 @@ class Staged:
     """Of the delivery, carried ones included."""
     since: int | None = None
     """The run that it was compared with; None where every row is staged."""
-    carried: Carried = dataclasses.field(default_factory=Carried)
+    census: Census
 
 
 def stage_delivery(
@@ -64,7 +64,8 @@ def stage_delivery(
             staged = _stage_changed(connection, landed, layout, plan, dataset, run, since)
             if staged is not None:
                 return staged
-    return Staged(rows=stage(connection, landed, dataset, layout, plan, run.id))
+    rows = stage(connection, landed, dataset, layout, plan, run.id)
+    return Staged(rows=rows, census=take_census(connection, dataset, run.id))
 
 
 def _last_loads(connection: Connection, dataset: Dataset, run: Row[Any], plan: Plan) -> Iterator[Row[Any]]:
@@ -112,14 +113,15 @@ def _stage_changed(
     doubled = wake(connection, dataset, run.id, doubled_rows(dataset, run.id, since))
     count_standing(connection, dataset, run.id, since)
     carried = count_carried(connection, dataset, run.id, since)
-    if carried.rows + doubled != lines.same:
+    if carried.rows.total() + doubled != lines.same:
         return None
     if doubled:
         staged = staging_table(dataset, run.id)
         give_lines(connection, dataset, run.id, landed, layout, plan, staged, staged.c.row_no < 0)
+    census = carried + take_census(connection, dataset, run.id)
     if _wake_children(connection, dataset, run.id, since) > most:
         return None
-    return Staged(rows=rows + lines.same, since=since.id, carried=carried)
+    return Staged(rows=rows + lines.same, since=since.id, census=census)
 
 
 def _wake_children(connection: Connection, dataset: Dataset, run_id: int, since: Row[Any]) -> int:

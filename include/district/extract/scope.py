@@ -3,31 +3,53 @@
 from __future__ import annotations
 
 import datetime
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, Text, cast, func, select
+from sqlalchemy import Connection, func, select
 
 from district.dataset import Dataset
 from district.run import Refused
 from district.settings import settings
-from district.tables import finding_table, staging_table
+from district.tables import census_columns, finding_table, staging_table
 
 
 @dataclass(frozen=True, kw_only=True)
-class Carried:
-    """Rows of the delivery that are not staged, because they stand in the table already: how many, and their values."""
+class Census:
+    """How many rows there are of each scope, school year and school."""
 
-    rows: int = 0
-    values: dict[str, set[Any]] = field(default_factory=dict)
-    """Of the columns that a scope is told by."""
-    scopes: frozenset[tuple[Any, ...]] = frozenset()
+    names: tuple[str, ...]
+    """The columns that ``rows`` has the values of."""
+    rows: Counter[tuple[Any, ...]] = field(default_factory=Counter)
+
+    def __add__(self, other: Census) -> Census:
+        return Census(names=self.names, rows=self.rows + other.rows)
+
+    def present(self, name: str) -> set[Any]:
+        """The values of one of the columns."""
+        place = self.names.index(name)
+        return {values[place] for values in self.rows} - {None}
+
+    def scopes(self, dataset: Dataset) -> list[tuple[Any, ...]]:
+        """The scope values that occur, in order."""
+        places = [self.names.index(name) for name in dataset.scope]
+        found = {tuple(values[place] for place in places) for values in self.rows}
+        return sorted(values for values in found if None not in values)
 
 
-def check_scope(
-    connection: Connection, dataset: Dataset, run_id: int, carried: Carried, *, partition: str, by_hand: bool
-) -> None:
-    """Compares the staged scope with the run's partition and the district's schools.
+def take_census(connection: Connection, dataset: Dataset, run_id: int) -> Census:
+    """Counts the staged rows, malformed records apart: a line of totals is of no administration, school or year."""
+    staged, findings = staging_table(dataset, run_id), finding_table(dataset, run_id)
+    malformed = select(findings.c.row_no).where(findings.c.rule_id == f"{dataset.name}.row.fields")
+    names = census_columns(dataset)
+    columns = [staged.c[name] for name in names]
+    counted = select(*columns, func.count()).where(staged.c.row_no.not_in(malformed)).group_by(*columns)
+    return Census(names=names, rows=Counter({tuple(values): n for *values, n in connection.execute(counted)}))
+
+
+def check_scope(dataset: Dataset, census: Census, *, partition: str, by_hand: bool) -> None:
+    """Compares what the delivery holds with the run's partition and the district's schools.
 
     A file given ``by_hand`` may be of any year and source, but not of another administration.
 
@@ -35,44 +57,17 @@ def check_scope(
         Refused: the file is another administration's, year's or district's.
     """
     if dataset.partition != "night":
-        _check_partition(connection, dataset, run_id, partition)
+        _check_partition(dataset, census, partition)
     if by_hand:
         return
     if dataset.partition == "night":
-        _check_school_year(connection, dataset, run_id, carried, partition)
-    _check_schools(connection, dataset, run_id, carried)
+        _check_school_year(census, partition)
+    _check_schools(census)
 
 
-def scope_of(connection: Connection, dataset: Dataset, run_id: int, carried: Carried) -> list[list[str]]:
-    """The scope values that the delivery's rows hold, as texts."""
-    staged = staging_table(dataset, run_id)
-    columns = [cast(staged.c[name], Text) for name in dataset.scope]
-    query = (
-        select(*columns).where(_whole(dataset, run_id, staged), *[column.is_not(None) for column in columns]).distinct()
-    )
-    texts = {tuple(map(str, values)) for values in carried.scopes}
-    return sorted(list(values) for values in {*texts, *map(tuple, connection.execute(query))})
-
-
-def _whole(dataset: Dataset, run_id: int, staged: Table) -> ColumnElement[bool]:
-    """A row that is no malformed record: a line of totals belongs to no administration, school or year."""
-    findings = finding_table(dataset, run_id)
-    malformed = select(findings.c.row_no).where(findings.c.rule_id == f"{dataset.name}.row.fields")
-    return staged.c.row_no.not_in(malformed)
-
-
-def _present(connection: Connection, dataset: Dataset, run_id: int, carried: Carried, name: str) -> set[Any]:
-    staged = staging_table(dataset, run_id)
-    column = staged.c[name]
-    query = select(column).where(_whole(dataset, run_id, staged)).distinct()
-    return {*connection.execute(query).scalars(), *carried.values.get(name, ())} - {None}
-
-
-def _check_partition(connection: Connection, dataset: Dataset, run_id: int, partition: str) -> None:
-    staged = staging_table(dataset, run_id)
-    column = staged.c[dataset.partition]
-    others = select(func.count()).where(column != partition, _whole(dataset, run_id, staged))
-    count = connection.execute(others).scalar_one()
+def _check_partition(dataset: Dataset, census: Census, partition: str) -> None:
+    place = census.names.index(dataset.partition)
+    count = sum(n for values, n in census.rows.items() if values[place] not in (partition, None))
     if count:
         message = (
             f"{count:,} rows are of another {dataset.partition} than {partition}; "
@@ -81,13 +76,11 @@ def _check_partition(connection: Connection, dataset: Dataset, run_id: int, part
         raise Refused(message, rule_id="file.partition")
 
 
-def _check_school_year(connection: Connection, dataset: Dataset, run_id: int, carried: Carried, partition: str) -> None:
-    if "school_year" not in dataset.target_columns:
-        return
+def _check_school_year(census: Census, partition: str) -> None:
     year = settings().district.school_year_of(datetime.date.fromisoformat(partition))
-    if year is None:
+    if "school_year" not in census.names or year is None:
         return
-    present = _present(connection, dataset, run_id, carried, "school_year")
+    present = census.present("school_year")
     if present and year.end_year not in present:
         listed = ", ".join(str(found) for found in sorted(present)[:5])
         message = (
@@ -96,11 +89,11 @@ def _check_school_year(connection: Connection, dataset: Dataset, run_id: int, ca
         raise Refused(message, rule_id="file.school_year")
 
 
-def _check_schools(connection: Connection, dataset: Dataset, run_id: int, carried: Carried) -> None:
+def _check_schools(census: Census) -> None:
     known = {school.school_id for school in settings().district.schools}
-    if "school_id" not in dataset.target_columns or not known:
+    if "school_id" not in census.names or not known:
         return
-    present = _present(connection, dataset, run_id, carried, "school_id")
+    present = census.present("school_id")
     if present and not present & known:
         message = f"None of the {len(present)} schools in the file is a school of {settings().district.name}."
         raise Refused(message + " It may be another district's file.", rule_id="file.other_district")

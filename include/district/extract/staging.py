@@ -14,13 +14,22 @@ from sqlalchemy.schema import CreateTable
 from district.codes import CodeSet, read_codes
 from district.database import copy_csv
 from district.dataset import Dataset
+from district.extract.keys import SeenKeys
 from district.extract.landing import Landed
 from district.extract.plan import Plan
 from district.extract.reading import Malformed, TextBatch, read_batches
 from district.extract.values import Converted, convert
 from district.layout import Layout
 from district.run import Refused
-from district.tables import STAGING, finding_table, gone_table, staging_table, standing_table, touched_table
+from district.tables import (
+    STAGING,
+    finding_table,
+    gone_table,
+    repeated_table,
+    staging_table,
+    standing_table,
+    touched_table,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,22 +60,29 @@ def stage(connection: Connection, landed: Landed, dataset: Dataset, layout: Layo
     Raises:
         Refused: ids in scientific notation: no id in the file can be trusted then.
     """
+    import pyarrow as pa
+
     table, findings = staging_table(dataset, run_id), finding_table(dataset, run_id)
+    repeated = repeated_table(dataset, run_id)
     drop_staging(connection, dataset, run_id)
     connection.execute(CreateTable(table))
     connection.execute(CreateTable(findings))
+    connection.execute(CreateTable(repeated))
     codes = read_codes(connection, dataset, layout.source)
     rows = 0
     # The next batch is read and typed while the database takes this one.
-    with ThreadPoolExecutor(max_workers=1) as writer:
+    with ThreadPoolExecutor(max_workers=1) as writer, SeenKeys(landed.path.parent) as seen:
         writing: Future[int] | None = None
         for batch in read_batches(landed, dataset, layout, plan):
             typed = [_type_batch(batch, dataset, layout, codes)]
             if batch.malformed:
                 typed.append(_type_malformed(batch.malformed, dataset, layout, plan))
+            for part in typed:
+                seen.add(part.rows["row_no"], [part.rows[name] for name in dataset.key])
             rows += writing.result() if writing else 0
             writing = writer.submit(_write, connection, typed, dataset, run_id)
         rows += writing.result() if writing else 0
+        _copy(connection, pa.table({"row_no": seen.repeated()}), repeated)
     # A rough idea of the rows is enough to join them well.
     connection.execute(text("SET LOCAL default_statistics_target = 10"))
     connection.execute(text(f"ANALYZE {STAGING}.{table.name}"))
@@ -94,7 +110,7 @@ def stage_keys(
 
 def drop_staging(connection: Connection, dataset: Dataset, run_id: int) -> None:
     """Drops the run's staging tables, if they are there."""
-    for table_of in (finding_table, staging_table, gone_table, touched_table, standing_table):
+    for table_of in (finding_table, staging_table, repeated_table, gone_table, touched_table, standing_table):
         table = table_of(dataset, run_id)
         connection.execute(text(f"DROP TABLE IF EXISTS {STAGING}.{table.name} CASCADE"))
 

@@ -203,7 +203,7 @@ class Loader:
         values = {tuple(row) for row in self._connection.execute(staged)}
         if self._since is not None:
             carried = count_carried(self._connection, self._dataset, self._run.id, self._since)
-            values |= carried.scopes
+            values |= set(carried.scopes(self._dataset))
         return sorted(values)
 
     def _carried(self) -> int:

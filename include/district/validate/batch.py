@@ -41,8 +41,8 @@ def validate_batch(engine: Engine, dataset: Dataset, suite: Suite, parameters: d
         update_run(connection, run.id, state="extracted")
         connection.execute(delete(findings).where(findings.c.stage != "extract"))
         forget_issues(connection, run.id, "validate")
-        judge_derived(connection, dataset, _parent_tables(connection, dataset), run.id)
         since = since_of(connection, run)
+        judge_derived(connection, dataset, _parent_tables(connection, dataset), run.id, whole=since is None)
         _create_views(connection, dataset, suite, run.id, since)
     # A missing parent is one cause: the suite's view of rows that lack it would only repeat it.
     _close_gate(engine, dataset, run, rules, final=False)

@@ -23,16 +23,20 @@ from sqlalchemy import (
 
 from district.database import create_temporary
 from district.dataset import Dataset, Parent
-from district.tables import finding_table, staging_table
+from district.tables import finding_table, repeated_table, staging_table
 
 
-def judge_derived(connection: Connection, dataset: Dataset, parents: dict[str, Table], run_id: int) -> None:
+def judge_derived(
+    connection: Connection, dataset: Dataset, parents: dict[str, Table], run_id: int, *, whole: bool
+) -> None:
     """Adds the findings of the key and parent rules to the run's findings.
 
-    ``parents`` holds the tables of the parents that have rows.
+    ``parents`` holds the tables of the parents that have rows; ``whole`` says that all of the delivery is staged.
     """
     staged, findings = staging_table(dataset, run_id), finding_table(dataset, run_id)
-    _add_repetitions(connection, dataset, staged, findings)
+    # Rows that were staged later than the file's are not among those that are known to be repeated.
+    likely = select(repeated_table(dataset, run_id).c.row_no) if whole else select(staged.c.row_no)
+    _add_repetitions(connection, dataset, staged, findings, likely)
     for parent in dataset.parents:
         rule_id = f"{dataset.name}.parent.{parent.dataset}"
         orphans = _orphans(staged, parent, parents.get(parent.dataset))
@@ -52,11 +56,13 @@ def _add(
     )
 
 
-def _add_repetitions(connection: Connection, dataset: Dataset, staged: Table, findings: Table) -> None:
+def _add_repetitions(
+    connection: Connection, dataset: Dataset, staged: Table, findings: Table, likely: Select[Any]
+) -> None:
     """Rows that share a key: alike ones are superseded by the first, differing ones are all rejected."""
     key = [staged.c[name] for name in dataset.key]
     complete = [part.is_not(None) for part in key]
-    repeated = select(*key).where(*complete).group_by(*key).having(func.count() > 1)
+    repeated = select(*key).where(*complete, staged.c.row_no.in_(likely)).group_by(*key).having(func.count() > 1)
     if create_temporary(connection, "repeated", repeated) == 0:
         return
     content = cast(func.row(*[_plain(staged.c[column.name], column.type) for column in dataset.columns]), String)
