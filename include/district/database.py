@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, NullPool, Select, Table, create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from district.calendar import calendar_rows
 from district.dataset import Dataset
@@ -81,6 +81,8 @@ def ensure_target(connection: Connection, dataset: Dataset) -> Table:
     inspector = inspect(connection)
     if not inspector.has_table(table.name, schema=DISTRICT):
         connection.execute(CreateTable(table))
+        for index in table.indexes:
+            connection.execute(CreateIndex(index))
         return table
     stored = {column["name"]: column for column in inspector.get_columns(table.name, schema=DISTRICT)}
     keys = inspector.get_unique_constraints(table.name, schema=DISTRICT)

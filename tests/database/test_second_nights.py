@@ -256,6 +256,28 @@ def test_a_table_that_was_changed_by_hand_is_made_good(two: tuple[Place, list[Ro
     assert (outcome.summary.inserted, outcome.summary.updated) == (2, 1)
 
 
+def test_a_closed_year_corrected_by_hand_leaves_the_current_one_and_its_comparison_alone(
+    two: tuple[Place, list[Row], list[Row]],
+) -> None:
+    place, families, rows = two
+    closed = [row | {"school_year": "2026", "visited_on": "2026-03-02"} for row in rows[:60]]
+    file = place.folder / "closed.csv"
+    with working_in(place):
+        by_hand = dataclasses.replace(VISITS, parents=())
+        for correction in (closed, [*closed[:-1], closed[-1] | {"minutes": "45"}], closed[1:]):
+            file.write_bytes(visits_bytes(correction))
+            outcome = place.run(by_hand, night="2026-11-01", file=file)
+            assert outcome.state == "loaded", outcome.message
+    rows[3]["minutes"] = "45"
+    outcome = night(place, 2, families, rows, whole=False)
+    assert staged_since(place, outcome) is not None
+    standing = place.rows(
+        "select school_year, count(*) filter (where withdrawn_at is null) as stands, "
+        "count(*) filter (where minutes = 45) as corrected from district.visits group by 1 order by 1"
+    )
+    assert [tuple(row.values()) for row in standing] == [(2026, 59, 0), (2027, 120, 1)]
+
+
 @pytest.mark.parametrize("lost", ["landed copy", "layout", "day that a rule asks for"])
 def test_what_cannot_be_compared_is_judged_whole(two: tuple[Place, list[Row], list[Row]], lost: str) -> None:
     place, families, rows = two

@@ -271,6 +271,7 @@ class Loader:
         inserted = self._insert(true())
         self._connection.execute(AddConstraint(key, isolate_from_table=False))
         # The next night may come before any daemon has looked at the table.
+        self._connection.execute(text(f"SELECT brin_summarize_new_values('{DISTRICT}.{self._target.name}_scope')"))
         self._connection.execute(text("SET LOCAL default_statistics_target = 10"))
         self._connection.execute(text(f"ANALYZE {DISTRICT}.{self._target.name}"))
         return inserted
