@@ -15,7 +15,7 @@ DEV_FILES := requirements.txt requirements-celery.txt requirements-dev.txt
 without = $$(sed -nE 's/^([a-z0-9._-]+)(\[[^]]*\])?==.*/--no-emit-package \1/p' $(1))
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --universal
 
-.PHONY: help setup setup-dev demo test lint format docs lock bench clean-demo clean
+.PHONY: help setup setup-dev demo test lint format docs lock bench bench-night bench-lock clean-bench clean-demo clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,13 +69,31 @@ lock: .venv/.uv-$(UV_VERSION)  ## recompile the requirements files from pyprojec
 	@$(LOCK) --group dev -c requirements.txt -c requirements-celery.txt \
 	  $(call without,requirements.txt requirements-celery.txt) -o requirements-dev.txt
 
-bench: .venv/.installed-dev  ## one million rows against a raw COPY of the same file
+benchmarks/.venv-%/.installed: benchmarks/requirements-%.txt .venv/.uv-$(UV_VERSION)
+	@echo "Installing what other loaders need into $(@D) (once)"
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
+	@$(UV) pip install --quiet --python $(@D)/bin/python --compile-bytecode -r $<
+	@touch $@
+
+bench: .venv/.installed-dev benchmarks/.venv-peers/.installed benchmarks/.venv-earthmover/.installed  ## imports and other loaders side by side; ARGS='--rows 1000000 --only ours'
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
+
+bench-night: .venv/.installed-dev  ## a night of four data sets by step; SIZE=large
+	@$(BIN)/python benchmarks/night.py $(if $(SIZE),--size $(SIZE)) $(ARGS)
+
+bench-lock: .venv/.uv-$(UV_VERSION)  ## recompile the other loaders' requirements files
+	@for name in peers earthmover; do \
+	  UV_CUSTOM_COMPILE_COMMAND="make bench-lock" $(UV) pip compile --quiet --universal --python-version 3.11 \
+	    benchmarks/requirements-$$name.in -o benchmarks/requirements-$$name.txt || exit 1; \
+	done
+
+clean-bench:  ## remove the benchmarks' files and environments
+	@rm -rf benchmarks/work benchmarks/.venv-*
 
 clean-demo:  ## remove the demo's data
 	@if [ -L .demo/postgres ]; then rm -rf "$$(readlink .demo/postgres)"; fi
 	@rm -rf .demo
 
-clean: clean-demo  ## remove the demo's data, caches and .venv
+clean: clean-demo clean-bench  ## remove the demo's and benchmarks' data, caches and .venv
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

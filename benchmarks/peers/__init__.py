@@ -1,0 +1,1 @@
+"""One module per way to load the same file, each as its own documentation advises."""
