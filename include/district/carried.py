@@ -30,13 +30,13 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    text,
     union,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.schema import CreateTable
 
+from district.database import analyse
 from district.dataset import Dataset
 from district.extract.landing import Landed, land
 from district.extract.plan import Plan
@@ -48,7 +48,6 @@ from district.import_log import landed_path, layout_of, speaks_for
 from district.layout import Layout
 from district.run import Held, ImportStopped
 from district.tables import (
-    STAGING,
     carry,
     census_columns,
     finding_table,
@@ -96,7 +95,7 @@ def touch(connection: Connection, dataset: Dataset, run_id: int, since: Row[Any]
         rows.append(select(standing_id(target), *key).where(standing_id(target).in_(_unsent_by(since))))
     connection.execute(CreateTable(touched))
     connection.execute(insert(touched).from_select(["row_no", *dataset.key], union(*rows)))
-    connection.execute(text(f"ANALYZE {STAGING}.{touched.name}"))
+    analyse(connection, dataset, touched)
 
 
 def count_standing(connection: Connection, dataset: Dataset, run_id: int, since: Row[Any]) -> None:

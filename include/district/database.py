@@ -151,6 +151,15 @@ def create_temporary(connection: Connection, name: str, query: Select[Any]) -> i
     return made.rowcount
 
 
+def analyse(connection: Connection, dataset: Dataset, table: Table) -> None:
+    """Gives the planner a rough idea of a table that was just filled, by the columns that it is joined on."""
+    joined = {*dataset.key, *dataset.scope, *(name for parent in dataset.parents for name in parent.on)}
+    preparer = connection.dialect.identifier_preparer
+    names = ", ".join(preparer.quote(column.name) for column in table.columns if column.name in joined)
+    connection.execute(text("SET LOCAL default_statistics_target = 10"))
+    connection.execute(text(f"ANALYZE {preparer.format_table(table)} ({names})"))
+
+
 def raw_cursor(connection: Connection) -> Any:
     """A psycopg2 cursor in the connection's transaction, for COPY."""
     driver: Any = connection.connection.driver_connection

@@ -17,6 +17,10 @@ _RESERVED = frozenset({"import_run_id", "source_line", "withdrawn_at", "row_no"}
 _RESERVED_TABLES = frozenset({"calendar_date"})
 
 
+# PostgreSQL's limit is 1,600; some are the importer's own.
+MOST_COLUMNS = 1_590
+
+
 class DatasetError(ValueError):
     """A slip in a data set's declaration: names the data set and says what to do."""
 
@@ -113,6 +117,11 @@ class Dataset:
         targets = self.target_columns
         for repeated in sorted({name for name in targets if targets.count(name) > 1}):
             self._slip(f"column {repeated} stands twice; remove one, or name the descriptor with descriptor=")
+        if len(targets) > MOST_COLUMNS:
+            self._slip(
+                f"it has {len(targets):,} columns with their descriptors, and a table takes {MOST_COLUMNS:,}; "
+                'declare those that are kept, and let the layout say ignored=("*",)'
+            )
         if any(column.code_set for column in self.columns) and "school_year" not in names:
             self._slip("its codes are dated by school year, so it needs Column('school_year', 'integer')")
         if not self.key or not self.scope:

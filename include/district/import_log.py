@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from district.database import engine
 from district.dataset import Dataset
 from district.extract.landing import Arrival, Landed
 from district.layout import Layout
@@ -77,6 +81,7 @@ def open_run(
             "plan": None,
             "scope": None,
             "since_id": None,
+            "seconds": {},
             "finished_at": None,
         }
         update_run(connection, latest.id, started_at=func.clock_timestamp(), **fresh, **dict.fromkeys(COUNTS, 0))
@@ -106,6 +111,19 @@ def update_run(connection: Connection, run_id: int, **values: Any) -> None:
     if values.get("state") in _MENDED:
         values |= {"reason": "", "rule_id": ""}
     connection.execute(update(import_run).where(import_run.c.id == run_id).values(**values))
+
+
+@contextmanager
+def timed(dataset: Dataset, run_key: str, step: str) -> Iterator[None]:
+    """Notes in the run's row how long a step took, if it came to its end."""
+    begin = time.perf_counter()
+    yield
+    took = {step: round(time.perf_counter() - begin, 3)}
+    with engine().begin() as connection:
+        run = find_run(connection, dataset, run_key)
+        if run is not None:
+            seconds = import_run.c.seconds.op("||")(literal(took, JSONB))
+            connection.execute(update(import_run).where(import_run.c.id == run.id).values(seconds=seconds))
 
 
 def summary(connection: Connection, run_id: int) -> RunSummary:

@@ -43,13 +43,13 @@ def extract(
         NotArrived, Blocked, Refused, Held: the import does not go on; the run's row says the same.
         ImportStopped: something else failed; the message holds no value.
     """
-    with recorded(dataset, run_key):
+    with recorded(dataset, run_key), import_log.timed(dataset, run_key, "extract"):
         return arrive(dataset, partition, run_key, file, layout, preview=preview)
 
 
 def validate(dataset: Dataset, *, run_key: str) -> RunSummary:
     """Gives every staged row its fate. Raises Held or Refused where the batch as a whole must not load."""
-    with recorded(dataset, run_key):
+    with recorded(dataset, run_key), import_log.timed(dataset, run_key, "validate"):
         run = _run(dataset, run_key)
         if _goes_on(run, "extracted", "validated", "held", "failed", "locked"):
             _validate(dataset, run)
@@ -62,7 +62,7 @@ def load(dataset: Dataset, *, run_key: str, preview: bool = False) -> RunSummary
     Raises:
         Held: it would change too much. Locked: another run is loading.
     """
-    with recorded(dataset, run_key):
+    with recorded(dataset, run_key), import_log.timed(dataset, run_key, "load"):
         run = _run(dataset, run_key)
         if _goes_on(run, "validated", "locked", "failed"):
             run = _restore_staging(dataset, run)

@@ -110,6 +110,7 @@ import_run = Table(
     Column("finished_at", DateTime(timezone=True)),
     Column("loaded_at", DateTime(timezone=True)),
     Column("digest_id", ForeignKey("mail.id")),
+    Column("seconds", JSONB, nullable=False, server_default=text("'{}'"), comment="Of each step, when it last ran."),
     Column(
         "unnoticed",
         Boolean,

@@ -81,6 +81,13 @@ def _file(sent: dict[int, str]) -> tuple[bytes, list[str]]:
 ANCHORS = dict.fromkeys(range(900, 908), "same")
 
 
+def test_each_step_s_time_is_logged(place: Place) -> None:
+    outcome = place.night(csv_bytes(children()))
+    (run,) = place.rows("select seconds from import_log.import_run where run_key = :key", key=outcome.run_key)
+    assert sorted(run["seconds"]) == ["extract", "load", "validate"]
+    assert all(0 < seconds < 60 for seconds in run["seconds"].values())
+
+
 def test_the_table_equals_the_model_after_any_nights(place: Place) -> None:
     @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
     @given(NIGHTS)

@@ -19,3 +19,9 @@ def test_a_column_of_codes_is_told_its_name() -> None:
     columns = (*CHILDREN.columns, Column("program", code_set="program"))
     with pytest.raises(DatasetError, match="column program has a code set, so name it program_code"):
         dataclasses.replace(CHILDREN, columns=columns)
+
+
+def test_more_columns_than_a_table_takes_are_said() -> None:
+    columns = (*CHILDREN.columns, *(Column(f"c{number}") for number in range(1_600)))
+    with pytest.raises(DatasetError, match=r"1,608 columns with their descriptors, and a table takes 1,590; declare"):
+        dataclasses.replace(CHILDREN, columns=columns)

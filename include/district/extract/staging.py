@@ -12,7 +12,7 @@ from sqlalchemy import Connection, exists, select, text
 from sqlalchemy.schema import CreateTable
 
 from district.codes import CodeSet, read_codes
-from district.database import copy_csv
+from district.database import analyse, copy_csv
 from district.dataset import Dataset
 from district.extract.keys import SeenKeys
 from district.extract.landing import Landed
@@ -83,9 +83,7 @@ def stage(connection: Connection, landed: Landed, dataset: Dataset, layout: Layo
             writing = writer.submit(_write, connection, typed, dataset, run_id)
         rows += writing.result() if writing else 0
         _copy(connection, pa.table({"row_no": seen.repeated()}), repeated)
-    # A rough idea of the rows is enough to join them well.
-    connection.execute(text("SET LOCAL default_statistics_target = 10"))
-    connection.execute(text(f"ANALYZE {STAGING}.{table.name}"))
+    analyse(connection, dataset, table)
     return rows
 
 
@@ -105,7 +103,7 @@ def stage_keys(
         if batch.malformed:
             malformed = _type_malformed(batch.malformed, dataset, layout, plan).rows
             _copy(connection, malformed.select(["row_no", *dataset.key]), table)
-    connection.execute(text(f"ANALYZE {STAGING}.{table.name}"))
+    analyse(connection, dataset, table)
 
 
 def drop_staging(connection: Connection, dataset: Dataset, run_id: int) -> None:

@@ -31,7 +31,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import AddConstraint, DropConstraint
 
 from district.carried import count_carried, keep_for_next, since_of, standing_id
-from district.database import create_temporary
+from district.database import analyse, create_temporary
 from district.dataset import Dataset
 from district.load.gate import Changes, Part
 from district.load.quarantine import quarantine
@@ -272,8 +272,7 @@ class Loader:
         self._connection.execute(AddConstraint(key, isolate_from_table=False))
         # The next night may come before any daemon has looked at the table.
         self._connection.execute(text(f"SELECT brin_summarize_new_values('{DISTRICT}.{self._target.name}_scope')"))
-        self._connection.execute(text("SET LOCAL default_statistics_target = 10"))
-        self._connection.execute(text(f"ANALYZE {DISTRICT}.{self._target.name}"))
+        analyse(self._connection, self._dataset, self._target)
         return inserted
 
     def _insert(self, which: Any) -> int:

@@ -119,6 +119,13 @@ def upgrade() -> None:
         sa.Column("loaded_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("digest_id", sa.BigInteger(), nullable=True),
         sa.Column(
+            "seconds",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default=sa.text("'{}'"),
+            nullable=False,
+            comment="Of each step, when it last ran.",
+        ),
+        sa.Column(
             "unnoticed",
             sa.Boolean(),
             server_default=sa.text("false"),
