@@ -15,7 +15,7 @@ DEV_FILES := requirements.txt requirements-celery.txt requirements-dev.txt
 without = $$(sed -nE 's/^([a-z0-9._-]+)(\[[^]]*\])?==.*/--no-emit-package \1/p' $(1))
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --universal
 
-.PHONY: help setup setup-dev demo test lint format docs lock bench bench-night bench-lock clean-bench clean-demo clean
+.PHONY: help setup setup-dev demo test lint format docs lock bench bench-night bench-profile bench-lock clean-bench clean-demo clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ bench: .venv/.installed-dev benchmarks/.venv-peers/.installed benchmarks/.venv-e
 
 bench-night: .venv/.installed-dev  ## a night of four data sets by step; SIZE=large
 	@$(BIN)/python benchmarks/night.py $(if $(SIZE),--size $(SIZE)) $(ARGS)
+
+bench-profile: .venv/.installed-dev benchmarks/.venv-peers/.installed  ## where an import's time goes, as a picture
+	@$(BIN)/python benchmarks/profile_nights.py $(ARGS)
 
 bench-lock: .venv/.uv-$(UV_VERSION)  ## recompile the other loaders' requirements files
 	@for name in peers earthmover; do \

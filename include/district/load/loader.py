@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import AddConstraint, DropConstraint
 
-from district.carried import count_carried, keep_for_next, since_of, standing_id
+from district.carried import count_carried, keep_for_next, no_key_of, since_of, standing_id
 from district.database import analyse, create_temporary
 from district.dataset import Dataset
 from district.load.gate import Changes, Part
@@ -222,21 +222,27 @@ class Loader:
         """Rows that stand in the scope after the load, and that are not of this delivery's rows."""
         if self._first:
             return select(standing_id(self._target)).where(false())
-        loaded = exists().where(self._on_key(self._good))
+        whole = self._since is None
+        others = (
+            ~exists().where(self._on_key(self._good)) if whole else no_key_of(self._dataset, self._target, self._good)
+        )
         rows = select(standing_id(self._target)).select_from(self._perhaps_gone())
-        return rows.where(self._target.c.withdrawn_at.is_(null()), self._in_scope(), ~loaded)
+        return rows.where(self._target.c.withdrawn_at.is_(null()), self._in_scope(), others)
 
     def _vanished(self) -> Any:
         """Rows that stand in the delivery's scope and that it no longer holds, not even as a rejected row."""
         target, staged = self._target, self._staged
-        sent = exists().where(*[staged.c[name] == target.c[name] for name in self._dataset.key])
+        if self._since is None:
+            unsent = ~exists().where(*[staged.c[name] == target.c[name] for name in self._dataset.key])
+        else:
+            unsent = no_key_of(self._dataset, target, staged)
         return (
             select(*[target.c[name] for name in self._dataset.key])
             .select_from(self._perhaps_gone())
             .where(
                 target.c.withdrawn_at.is_(null()),
                 self._in_scope(),
-                ~sent,
+                unsent,
                 ~perhaps_sent(self._connection, self._dataset, staged, self._findings, target),
             )
         )
