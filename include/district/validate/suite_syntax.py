@@ -45,6 +45,15 @@ _LEAKING = ("distinct_values", "most_common_value", "value_set_of", "unique_valu
 
 def judges_rows(spec: Any, where: str) -> bool:
     """Whether the expectation judges row by row; Held where Great Expectations would drop it."""
+    if not isinstance(spec, dict) or not isinstance(spec.get("type"), str):
+        raise Held(f"{where} has no type.", rule_id="suite.rule")
+    if unknown := sorted(set(spec) - _FIELDS):
+        raise Held(f"{where} has the unknown field {unknown[0]}.", rule_id="suite.rule")
+    if not isinstance(spec.get("kwargs"), dict):
+        raise Held(f'{where}: kwargs must be an object, such as {{"column": ...}}.', rule_id="suite.rule")
+    kind = spec["type"]
+    if kind == SQL_TYPE or kind in ROW_TYPES:
+        return kind in ROW_TYPES  # known without the long import
     from great_expectations.exceptions.exceptions import ExpectationNotFoundError
     from great_expectations.expectations.expectation import (
         ColumnMapExpectation,
@@ -56,13 +65,6 @@ def judges_rows(spec: Any, where: str) -> bool:
         list_registered_expectation_implementations,
     )
 
-    if not isinstance(spec, dict) or not isinstance(spec.get("type"), str):
-        raise Held(f"{where} has no type.", rule_id="suite.rule")
-    if unknown := sorted(set(spec) - _FIELDS):
-        raise Held(f"{where} has the unknown field {unknown[0]}.", rule_id="suite.rule")
-    if not isinstance(spec.get("kwargs"), dict):
-        raise Held(f'{where}: kwargs must be an object, such as {{"column": ...}}.', rule_id="suite.rule")
-    kind = spec["type"]
     try:
         implementation = get_expectation_impl(kind)
     except ExpectationNotFoundError:
