@@ -74,6 +74,8 @@ def configure(place: Place, server: Server, *, smtp_port: int, settings: Mapping
         "logging__base_log_folder": place.logs / "airflow",
         "logging__worker_log_server_port": place.port("worker_logs", 8793),
         "logging__trigger_log_server_port": place.port("trigger_logs", 8794),
+        "scheduler__mp_start_method": "forkserver",
+        "scheduler__mp_forkserver_preload": "district_airflow.preload",
         # A demo that was killed goes on with the next start, not five minutes after it.
         "scheduler__task_instance_heartbeat_timeout": 60,
         "dag_processor__refresh_interval": 5,
