@@ -15,7 +15,7 @@ DEV_FILES := requirements.txt requirements-celery.txt requirements-dev.txt
 without = $$(sed -nE 's/^([a-z0-9._-]+)(\[[^]]*\])?==.*/--no-emit-package \1/p' $(1))
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --universal
 
-.PHONY: help setup setup-dev demo test lint format docs lock bench bench-night bench-profile bench-lock clean-bench clean-demo clean
+.PHONY: help setup setup-dev demo test lint format docs lock bench bench-night bench-imports bench-profile bench-lock clean-bench clean-demo clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ benchmarks/.venv-%/.installed: benchmarks/requirements-%.txt .venv/.uv-$(UV_VERS
 
 bench: .venv/.installed-dev benchmarks/.venv-peers/.installed benchmarks/.venv-earthmover/.installed  ## imports and other loaders side by side; ARGS='--rows 1000000 --only ours'
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
+
+bench-imports: .venv/.installed-dev  ## what each task spends on imports, and the DAG folder's parse time
+	@$(BIN)/python benchmarks/imports.py
 
 bench-night: .venv/.installed-dev  ## a night of four data sets by step; SIZE=large
 	@$(BIN)/python benchmarks/night.py $(if $(SIZE),--size $(SIZE)) $(ARGS)
