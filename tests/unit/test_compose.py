@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -181,3 +182,9 @@ def _runs(command: list[str]) -> bool:
         shutil.which(command[0]) is not None
         and not subprocess.run(command, capture_output=True, check=False).returncode
     )
+
+
+def test_the_celery_executor_of_the_profile_can_be_imported() -> None:
+    """The provider reaches into Celery's inner parts, which a newer Celery may have moved."""
+    name = "airflow.providers.celery.executors.celery_executor"
+    assert importlib.import_module(name).CeleryExecutor.__name__ == "CeleryExecutor"
