@@ -29,7 +29,7 @@ from district.run import ImportStopped, Locked
 from district.settings import settings
 from importing import CHILDREN, FTE_RULE, NIGHT, Place, child, children, csv_bytes, with_gate, working_in
 
-KILLS = 18
+KILLS = 15
 """Points of a whole night, and as many of its load alone."""
 STOPS = 6
 RUN = "night-two"

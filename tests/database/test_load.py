@@ -89,7 +89,7 @@ def test_each_step_s_time_is_logged(place: Place) -> None:
 
 
 def test_the_table_equals_the_model_after_any_nights(place: Place) -> None:
-    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
     @given(NIGHTS)
     def check(nights: list[dict[int, str]]) -> None:
         _start_afresh(place)

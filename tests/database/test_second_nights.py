@@ -184,7 +184,7 @@ def compared(place: Place) -> int:
 
 @given(NIGHTS)
 @settings(
-    max_examples=int(os.environ.get("SECOND_NIGHTS", "8")),
+    max_examples=int(os.environ.get("SECOND_NIGHTS", "4")),
     deadline=None,
     # To shrink a sequence of nights takes longer than to read it.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],

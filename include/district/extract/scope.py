@@ -67,7 +67,7 @@ def check_scope(dataset: Dataset, census: Census, *, partition: str, by_hand: bo
 
 def _check_partition(dataset: Dataset, census: Census, partition: str) -> None:
     place = census.names.index(dataset.partition)
-    count = sum(n for values, n in census.rows.items() if values[place] not in (partition, None))
+    count = sum(n for values, n in census.rows.items() if values[place] is not None and str(values[place]) != partition)
     if count:
         message = (
             f"{count:,} rows are of another {dataset.partition} than {partition}; "
