@@ -34,6 +34,7 @@ def test_rows_that_share_a_key_are_found(
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr(keys, "TURN", turn)
+        patch.setattr(keys, "CHUNK", 3)
         number = 0
         for batch in batches:
             numbers = pa.array(range(number + 1, number + len(batch) + 1), pa.int64())

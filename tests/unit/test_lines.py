@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from district.extract import lines
 from district.extract.landing import Landed, land
-from district.extract.lines import differ, one_line_each, only_lines, read_lines
+from district.extract.lines import Lines, differ, one_line_each, only_lines
 from district.extract.plan import Plan
 from district.layout import Layout
 
@@ -38,9 +38,10 @@ def test_lines_that_both_have_once_are_the_same(
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines, "TURN", turn)
         patch.setattr(lines, "BLOCK", 7)
+        patch.setattr(lines, "CHUNK", 3)
         copies = [landed(Path(name), b"\n".join(file) + b"\n" * ends) for file in (older, newer)]
         found = differ(
-            *(read_lines(copy.path) for copy in copies), header=header, anew=np.array(sorted(anew), dtype=np.int64)
+            *(Lines(copy.path) for copy in copies), header=header, anew=np.array(sorted(anew), dtype=np.int64)
         )
     begin = 1 if header else 0
     usable = [n for n in range(begin, len(older) - 1) if n + 1 not in anew]
@@ -63,7 +64,7 @@ def test_picked_lines_are_read_with_their_numbers(
     layout = Layout() if header else HEADLESS
     with TemporaryDirectory() as name:
         copy = landed(Path(name), b"\n".join(file) + b"\n" * ends)
-        with only_lines(copy, layout, Plan(width=1), read_lines(copy.path), numbers) as (part, plan):
+        with only_lines(copy, layout, Plan(width=1), Lines(copy.path), numbers) as (part, plan):
             picked = part.path.read_bytes()
             mode = part.path.stat().st_mode & 0o777
         wanted = [1, *numbers.tolist()] if header else numbers.tolist()
@@ -75,11 +76,11 @@ def test_picked_lines_are_read_with_their_numbers(
 
 def test_the_hashes_are_kept_and_readable_by_their_owner_alone(tmp_path: Path) -> None:
     copy = landed(tmp_path, b"a\nb\n")
-    read_lines(copy.path)
+    Lines(copy.path)
     kept = copy.path.with_name(copy.path.name + ".lines")
     assert kept.stat().st_mode & 0o777 == 0o600
     kept.write_bytes(bytes(24))
-    assert read_lines(copy.path).tolist() == [[0, 0, 0]]
+    assert Lines(copy.path).count == 1
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from district.carried import (
 )
 from district.dataset import Dataset
 from district.extract.landing import Landed
-from district.extract.lines import differ, one_line_each, only_lines, read_lines
+from district.extract.lines import Lines, differ, one_line_each, only_lines
 from district.extract.plan import Plan
 from district.extract.scope import Census, take_census
 from district.extract.staging import drop_staging, stage, stage_keys
@@ -99,7 +99,7 @@ def _stage_changed(
     older = dataclasses.replace(landed, path=settings().landed_folder / since.sha256, sha256=since.sha256)
     anew = np.array(sorted({*since.kept_out, *since.reported}), dtype=np.int64)
     header = layout.header and not layout.fixed_width
-    old_lines, new_lines = read_lines(older.path), read_lines(landed.path)
+    old_lines, new_lines = Lines(older.path), Lines(landed.path)
     lines = differ(old_lines, new_lines, header=header, anew=anew)
     most = MOST_DIFFERENT * lines.same
     if len(lines.came) + len(lines.gone) > most:

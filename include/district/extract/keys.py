@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Rows looked at together: more take turns, so that memory does not grow with the file.
 TURN = 2_000_000
+CHUNK = 500_000
 _MIX = 0x9E3779B97F4A7C15
 
 
@@ -49,19 +50,24 @@ class SeenKeys:
         import numpy as np
         import pyarrow as pa
 
-        if not self._rows:
-            return pa.array([], pa.int64())
-        self._file.flush()
-        rows = np.memmap(self._file, dtype=np.uint64, mode="r").reshape(-1, 2)
         turns = self._rows // TURN + 1
-        found = [_repeated(rows, turn, turns) for turn in range(turns)]
+        found = [_repeated(self._in_turn(turn, turns)) for turn in range(turns)]
         return pa.array(np.concatenate(found).astype(np.int64))
 
+    def _in_turn(self, turn: int, turns: int) -> Hashes:
+        import numpy as np
 
-def _repeated(rows: Hashes, turn: int, turns: int) -> Hashes:
+        self._file.seek(0)
+        mine = [np.empty((0, 2), dtype=np.uint64)]
+        for _ in range(0, self._rows, CHUNK):
+            rows = np.fromfile(self._file, dtype=np.uint64, count=2 * CHUNK).reshape(-1, 2)
+            mine.append(rows[rows[:, 0] % np.uint64(turns) == turn])
+        return np.concatenate(mine)
+
+
+def _repeated(mine: Hashes) -> Hashes:
     import numpy as np
 
-    mine = rows if turns == 1 else rows[rows[:, 0] % np.uint64(turns) == turn]
     hashes = np.sort(mine[:, 0])
     again = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
     if not len(again):

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Numbers = npt.NDArray[np.int64]
-    Lines = npt.NDArray[np.uint64]
+    Hashes = npt.NDArray[np.uint64]
 
 BLOCK = 8 << 20
 # Lines compared at a time: more take turns, so that memory does not grow with the file.
 TURN = 2_000_000
+CHUNK = 500_000
+ROW_BYTES = 24
 # In these a line break is always the byte 10, and that byte always a line break.
 _PLAIN = ("utf-8", "ascii", "cp", "iso8859", "latin")
 
@@ -51,30 +53,55 @@ def one_line_each(landed: Landed, layout: Layout, plan: Plan) -> bool:
     return numbered and breaks and layout.encoding.replace("_", "").startswith(_PLAIN)
 
 
-def read_lines(path: Path) -> Lines:
-    """The lines of a landed copy: for each a 128-bit hash and where it ends, shape (lines, 3), mapped into memory.
+class Lines:
+    """The lines of a landed copy: for each a 128-bit hash and where it ends, in a file beside the copy.
 
-    Kept beside the copy. They follow from its bytes alone, so the file is right or, after a crash, not there.
+    They follow from the copy's bytes alone, so that file is right or, after a crash, not there.
     """
-    import numpy as np
 
-    kept = path.with_name(f"{path.name}.lines")
-    if not kept.exists():
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".hashing-")  # mode 0600
-        try:
-            with os.fdopen(handle, "wb") as out:
-                for rows in _hashed(path):
-                    rows.tofile(out)
-            Path(temporary).replace(kept)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    if kept.stat().st_size == 0:
-        return np.empty((0, 3), dtype=np.uint64)
-    return np.memmap(kept, dtype=np.uint64, mode="r").reshape(-1, 3)
+    def __init__(self, copy: Path) -> None:
+        self._path = copy.with_name(f"{copy.name}.lines")
+        if not self._path.exists():
+            _write_hashes(copy, self._path)
+        self.count = self._path.stat().st_size // ROW_BYTES
+
+    def in_turn(self, usable: Any, turn: int, turns: int) -> tuple[Numbers, Hashes]:
+        """The places of the usable lines whose turn it is, and their hashes, shape (lines, 2)."""
+        import numpy as np
+
+        places, hashes = [np.empty(0, dtype=np.int64)], [np.empty((0, 2), dtype=np.uint64)]
+        with self._path.open("rb") as file:
+            for begin in range(0, self.count, CHUNK):
+                rows = np.fromfile(file, dtype=np.uint64, count=3 * CHUNK).reshape(-1, 3)
+                mine = usable[begin : begin + len(rows)] & (rows[:, 0] % np.uint64(turns) == turn)
+                found = np.flatnonzero(mine)
+                places.append(found + begin)
+                hashes.append(rows[found, :2])
+        return np.concatenate(places), np.concatenate(hashes)
+
+    def spans(self, numbers: Numbers) -> Iterator[tuple[int, int]]:
+        """Where each of these lines begins and ends, its line break left out."""
+        import numpy as np
+
+        rows = np.memmap(self._path, dtype=np.uint64, mode="r").reshape(-1, 3)
+        ends = rows[numbers - 1, 2].astype(np.int64)
+        begins = np.where(numbers > 1, rows[numbers - 2, 2].astype(np.int64) + 1, 0)
+        return zip(begins.tolist(), ends.tolist(), strict=True)
 
 
-def _hashed(path: Path) -> Iterator[Lines]:
+def _write_hashes(copy: Path, kept: Path) -> None:
+    handle, temporary = tempfile.mkstemp(dir=copy.parent, prefix=".hashing-")  # mode 0600
+    try:
+        with os.fdopen(handle, "wb") as out:
+            for rows in _hashed(copy):
+                rows.tofile(out)
+        Path(temporary).replace(kept)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _hashed(path: Path) -> Iterator[Hashes]:
     import numpy as np
     import xxhash
 
@@ -109,42 +136,37 @@ def differ(older: Lines, newer: Lines, *, header: bool, anew: Numbers) -> Differ
     import numpy as np
 
     begin = 1 if header else 0
-    usable, usable_too = np.ones(len(older), dtype=bool), np.ones(len(newer), dtype=bool)
+    usable, usable_too = np.ones(older.count, dtype=bool), np.ones(newer.count, dtype=bool)
     usable[anew - 1] = False
     for each in (usable, usable_too):
         each[:begin] = each[-1:] = False
-    same, same_too = np.zeros(len(older), dtype=bool), np.zeros(len(newer), dtype=bool)
-    turns = max(len(older), len(newer)) // TURN + 1
+    same, same_too = np.zeros(older.count, dtype=bool), np.zeros(newer.count, dtype=bool)
+    turns = max(older.count, newer.count) // TURN + 1
     for turn in range(turns):
-        mine, theirs = _in_turn(older, usable, turn, turns), _in_turn(newer, usable_too, turn, turns)
-        of_older, of_newer = _matches(older, mine, newer, theirs)
-        same[of_older] = True
-        same_too[of_newer] = True
+        mine, hashes = older.in_turn(usable, turn, turns)
+        theirs, others = newer.in_turn(usable_too, turn, turns)
+        of_older, of_newer = _matches(hashes, others)
+        same[mine[of_older]] = True
+        same_too[theirs[of_newer]] = True
     matched = int(np.count_nonzero(same_too))
     same[:begin] = same_too[:begin] = True
     return Difference(came=np.flatnonzero(~same_too) + 1, gone=np.flatnonzero(~same) + 1, same=matched)
 
 
-def _in_turn(lines: Lines, usable: Any, turn: int, turns: int) -> Numbers:
+def _matches(older: Hashes, newer: Hashes) -> tuple[Numbers, Numbers]:
+    """The places of hashes that both have, once each."""
     import numpy as np
 
-    return np.flatnonzero(usable & (lines[:, 0] % turns == turn) if turns > 1 else usable)
-
-
-def _matches(older: Lines, mine: Numbers, newer: Lines, theirs: Numbers) -> tuple[Numbers, Numbers]:
-    """The places of lines that both have, once each."""
-    import numpy as np
-
-    hashes = np.concatenate([older[mine, 0], newer[theirs, 0]])
-    order = np.argsort(hashes)
-    hashes = hashes[order]
-    edges = np.concatenate([[True], hashes[1:] != hashes[:-1], [True]])
+    firsts = np.concatenate([older[:, 0], newer[:, 0]])
+    order = np.argsort(firsts)
+    firsts = firsts[order]
+    edges = np.concatenate([[True], firsts[1:] != firsts[:-1], [True]])
     # Hashes that occur twice, and of these one on either side.
     pairs = np.flatnonzero(edges[:-2] & ~edges[1:-1] & edges[2:])
-    first, second = order[pairs], order[pairs + 1]
-    across = (first < len(mine)) != (second < len(mine))
-    first, second = first[across], second[across]
-    of_older, of_newer = mine[np.minimum(first, second)], theirs[np.maximum(first, second) - len(mine)]
+    one, other = order[pairs], order[pairs + 1]
+    across = (one < len(older)) != (other < len(older))
+    one, other = one[across], other[across]
+    of_older, of_newer = np.minimum(one, other), np.maximum(one, other) - len(older)
     # Both halves of the hash must agree.
     agree = older[of_older, 1] == newer[of_newer, 1]
     return of_older[agree], of_newer[agree]
@@ -159,8 +181,6 @@ def only_lines(
 
     header = layout.header and not layout.fixed_width
     wanted = np.concatenate([[1], numbers]).astype(np.int64) if header else numbers.astype(np.int64)
-    ends = lines[wanted - 1, 2].astype(np.int64)
-    begins = np.where(wanted > 1, lines[wanted - 2, 2].astype(np.int64) + 1, 0)
     handle, temporary = tempfile.mkstemp(dir=landed.path.parent, prefix=".lines-")  # mode 0600
     try:
         with (
@@ -168,8 +188,7 @@ def only_lines(
             landed.path.open("rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole,
         ):
-            spans = zip(begins.tolist(), ends.tolist(), strict=True)
-            out.write(b"\n".join([whole[begin:end] for begin, end in spans]) + b"\n")
+            out.write(b"\n".join([whole[begin:end] for begin, end in lines.spans(wanted)]) + b"\n")
         numbered = array("q", wanted.tobytes())
         yield dataclasses.replace(landed, path=Path(temporary)), dataclasses.replace(plan, lines=numbered)
     finally:
