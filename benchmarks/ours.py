@@ -50,6 +50,12 @@ def arrange(job: Job, name: str, **more: str) -> Path:
     drop = job.folder / f"drop_{job.night}"
     drop.mkdir()
     os.link(job.file, drop / name)
+    point_settings(job, drop, **more)
+    return drop
+
+
+def point_settings(job: Job, drop: Path, **more: str) -> None:
+    """Has the importer use the job's database and folders, and makes its tables."""
     os.environ |= {
         "DISTRICT_DATABASE_URL": job.sqlalchemy_url,
         "DISTRICT_DROP_FOLDER": str(drop),
@@ -59,7 +65,6 @@ def arrange(job: Job, name: str, **more: str) -> Path:
     }
     settings.cache_clear()
     migrate()
-    return drop
 
 
 def load(job: Job) -> dict[str, Any]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from typing import Any
 
 from job import Job
-from ours import import_night, imports
+from ours import import_night, imports, point_settings
 
-from district.database import migrate
 from district.demo.nights import differences, read_nights, read_runs
-from district.settings import settings
 
 __all__ = ["imports", "load", "prepare"]
 
@@ -21,14 +18,7 @@ def prepare(job: Job) -> None:
     drop = shutil.copytree(
         job.file / f"night_{job.night}", job.folder / f"drop_{job.night}", copy_function=shutil.copyfile
     )
-    os.environ |= {
-        "DISTRICT_DATABASE_URL": job.sqlalchemy_url,
-        "DISTRICT_DROP_FOLDER": str(drop),
-        "DISTRICT_LANDED_FOLDER": str(job.folder / "landed"),
-        "DISTRICT_STABLE_SECONDS": "0",
-    }
-    settings.cache_clear()
-    migrate()
+    point_settings(job, drop)
 
 
 def load(job: Job) -> dict[str, Any]:

@@ -7,7 +7,6 @@ See ``docs/explanation/second-nights.md``.
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -176,12 +175,12 @@ def wake(connection: Connection, dataset: Dataset, run_id: int, rows: Select[Any
 
 def wake_found(connection: Connection, dataset: Dataset, run: Row[Any], since: Row[Any]) -> None:
     """Stages the carried rows in which a rule on the whole batch found something, and gives woken rows their lines."""
-    findings, staged = finding_table(dataset, run.id), staging_table(dataset, run.id)
+    findings = finding_table(dataset, run.id)
     found = select(findings.c.row_no).where(findings.c.row_no < 0)
     rows = carried_rows(dataset, run.id, since).subquery()
     wake(connection, dataset, run.id, select(rows).where(rows.c.row_no.in_(found)))
     if connection.execute(select(exists(found))).scalar():
-        give_lines(connection, dataset, run.id, *reread(connection, run), staged, staged.c.row_no.in_(found))
+        give_lines(connection, dataset, run.id, *reread(connection, run), found_only=True)
 
 
 def give_lines(
@@ -191,19 +190,19 @@ def give_lines(
     landed: Landed,
     layout: Layout,
     plan: Plan,
-    staged: Table,
-    which: ColumnElement[bool],
+    *,
+    found_only: bool,
 ) -> None:
-    """Gives the woken rows ``which`` of ``staged`` the numbers of their lines in tonight's file, found by their keys.
+    """Gives woken rows (or those in which something was found) the numbers of their lines in tonight's file.
 
     Raises:
         ImportStopped: a row has no line.
     """
-    key = [cast(staged.c[name], Text) for name in dataset.key]
-    nameless = {
-        tuple(values): number
-        for number, *values in connection.execute(select(staged.c.row_no, *key).where(staged.c.row_no < 0, which))
-    }
+    findings, staged = finding_table(dataset, run_id), staging_table(dataset, run_id)
+    query = select(staged.c.row_no, *[cast(staged.c[name], Text) for name in dataset.key]).where(staged.c.row_no < 0)
+    if found_only:
+        query = query.where(staged.c.row_no.in_(select(findings.c.row_no)))
+    nameless = {tuple(values): number for number, *values in connection.execute(query)}
     taken = set(connection.execute(select(staged.c.row_no).where(staged.c.row_no > 0)).scalars())
     found = _lines_with(landed, dataset, layout, plan, set(nameless))
     lines = {nameless[values]: line for values, line in found if line not in taken}
@@ -211,7 +210,7 @@ def give_lines(
         raise ImportStopped(f"{dataset.name}: its table was changed by hand; import the file by hand to mend it.")
     pairs = func.unnest(cast(list(lines), ARRAY(BigInteger)), cast(list(lines.values()), ARRAY(BigInteger)))
     named = pairs.table_valued("row_no", "line", name="named").render_derived()
-    for rows in (staged, finding_table(dataset, run_id)):
+    for rows in (staged, findings):
         connection.execute(update(rows).where(rows.c.row_no == named.c.row_no).values(row_no=named.c.line))
 
 
@@ -288,8 +287,7 @@ def _lines_with(
     import pyarrow.compute as pc
 
     firsts = pa.array(sorted({key[0] for key in keys}), pa.string())
-    places = {name: place for name, place in plan.places.items() if name in dataset.key}
-    for batch in read_batches(landed, dataset, layout, dataclasses.replace(plan, places=places)):
+    for batch in read_batches(landed, dataset, layout, plan.only(dataset.key)):
         columns = [
             pc.cast(convert(dataset.column(name), batch.columns[name], layout, in_key=True).values, pa.string())
             for name in dataset.key

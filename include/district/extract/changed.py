@@ -27,10 +27,10 @@ from district.extract.landing import Landed
 from district.extract.lines import Lines, differ, one_line_each, only_lines
 from district.extract.plan import Plan
 from district.extract.scope import Census, take_census
-from district.extract.staging import drop_staging, stage, stage_keys
+from district.extract.staging import stage, stage_keys
 from district.layout import Layout
 from district.settings import settings
-from district.tables import DISTRICT, carry, delivery, import_run, staging_table
+from district.tables import DISTRICT, carry, delivery, import_run
 
 # A delivery of which a larger share differs is as soon judged whole.
 MOST_DIFFERENT = 0.25
@@ -104,7 +104,6 @@ def _stage_changed(
     most = MOST_DIFFERENT * lines.same
     if len(lines.came) + len(lines.gone) > most:
         return None
-    drop_staging(connection, dataset, run.id)
     with only_lines(landed, layout, plan, new_lines, lines.came) as (part, its_plan):
         rows = stage(connection, part, dataset, layout, its_plan, run.id)
     with only_lines(older, layout, plan, old_lines, lines.gone) as (part, its_plan):
@@ -116,8 +115,7 @@ def _stage_changed(
     if carried.rows.total() + doubled != lines.same:
         return None
     if doubled:
-        staged = staging_table(dataset, run.id)
-        give_lines(connection, dataset, run.id, landed, layout, plan, staged, staged.c.row_no < 0)
+        give_lines(connection, dataset, run.id, landed, layout, plan, found_only=False)
     census = carried + take_census(connection, dataset, run.id)
     if _wake_children(connection, dataset, run.id, since) > most:
         return None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -29,6 +30,10 @@ class Plan:
     warnings: tuple[FileWarning, ...] = ()
     lines: array[int] | None = None
     """Each record's first line, header included; None where record and line have the same number."""
+
+    def only(self, names: Collection[str]) -> Plan:
+        """The same plan for these columns alone."""
+        return replace(self, places={name: place for name, place in self.places.items() if name in names})
 
     def as_dict(self, *, lines_are_rows: bool) -> dict[str, Any]:
         """What another delivery must have in common for its lines to mean the same; kept with the run."""

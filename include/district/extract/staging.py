@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, exists, select, text
@@ -96,8 +96,7 @@ def stage_keys(
     table = gone_table(dataset, run_id)
     connection.execute(CreateTable(table))
     columns = [dataset.column(name) for name in dataset.key]
-    places = {name: place for name, place in plan.places.items() if name in dataset.key}
-    for batch in read_batches(landed, dataset, layout, replace(plan, places=places)):
+    for batch in read_batches(landed, dataset, layout, plan.only(dataset.key)):
         keys = {c.name: convert(c, batch.columns[c.name], layout, in_key=True).values for c in columns}
         _copy(connection, pa.table({"row_no": batch.numbers, **keys}), table)
         if batch.malformed:

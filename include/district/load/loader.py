@@ -218,31 +218,29 @@ class Loader:
         touched = touched_table(self._dataset, self._run.id)
         return self._target.join(touched, self._on_key(touched))
 
+    def _no_key_in(self, rows: Any) -> Any:
+        """Whether none of these staged rows has the key of a row of the target: of all rows, or of the touched ones."""
+        if self._since is None:
+            return ~exists().where(self._on_key(rows))
+        return no_key_of(self._dataset, self._target, rows)
+
     def _unsent(self) -> Any:
         """Rows that stand in the scope after the load, and that are not of this delivery's rows."""
         if self._first:
             return select(standing_id(self._target)).where(false())
-        whole = self._since is None
-        others = (
-            ~exists().where(self._on_key(self._good)) if whole else no_key_of(self._dataset, self._target, self._good)
-        )
         rows = select(standing_id(self._target)).select_from(self._perhaps_gone())
-        return rows.where(self._target.c.withdrawn_at.is_(null()), self._in_scope(), others)
+        return rows.where(self._target.c.withdrawn_at.is_(null()), self._in_scope(), self._no_key_in(self._good))
 
     def _vanished(self) -> Any:
         """Rows that stand in the delivery's scope and that it no longer holds, not even as a rejected row."""
         target, staged = self._target, self._staged
-        if self._since is None:
-            unsent = ~exists().where(*[staged.c[name] == target.c[name] for name in self._dataset.key])
-        else:
-            unsent = no_key_of(self._dataset, target, staged)
         return (
             select(*[target.c[name] for name in self._dataset.key])
             .select_from(self._perhaps_gone())
             .where(
                 target.c.withdrawn_at.is_(null()),
                 self._in_scope(),
-                unsent,
+                self._no_key_in(staged),
                 ~perhaps_sent(self._connection, self._dataset, staged, self._findings, target),
             )
         )
