@@ -37,7 +37,8 @@ _PASSING: dict[str, Any] = {"prefixes": ["UNLOGGED"], "postgresql_with": {"autov
 metadata = MetaData(schema=IMPORT_LOG)
 
 
-def _id() -> Column[int]:
+def identity() -> Column[int]:
+    """A row's own number."""
     return Column("id", BigInteger, Identity(always=True), primary_key=True)
 
 
@@ -45,14 +46,15 @@ def _now(name: str) -> Column[Any]:
     return Column(name, DateTime(timezone=True), nullable=False, server_default=func.now())
 
 
-def _count(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False, server_default=text("0"))
+def row_count(name: str, comment: str | None = None) -> Column[int]:
+    """A column that counts rows."""
+    return Column(name, BigInteger, nullable=False, server_default=text("0"), comment=comment)
 
 
 delivery = Table(
     "delivery",
     metadata,
-    _id(),
+    identity(),
     Column("dataset", Text, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("file_name", Text, nullable=False),
@@ -66,7 +68,7 @@ delivery = Table(
 mail = Table(
     "mail",
     metadata,
-    _id(),
+    identity(),
     Column("key", Text, nullable=False, unique=True),
     Column("roles", JSONB, nullable=False),
     Column("subject", Text, nullable=False),
@@ -82,7 +84,7 @@ mail = Table(
 import_run = Table(
     "import_run",
     metadata,
-    _id(),
+    identity(),
     Column("dataset", Text, nullable=False),
     Column("run_key", Text, nullable=False),
     Column("partition", Text, nullable=False),
@@ -103,9 +105,11 @@ import_run = Table(
         comment="The loaded run whose lines it was compared with: of these, only what differs was staged.",
     ),
     *[
-        _count(n)
-        for n in ("read", "rejected", "superseded", "warnings", "inserted", "updated", "unchanged", "withdrawn")
+        row_count(n)
+        for n in ("read", "rejected", "superseded", "held", "warnings", "inserted", "updated", "unchanged", "withdrawn")
     ],
+    Column("kind", Text, nullable=False, server_default=text("'import'"), comment="import, release or undo."),
+    Column("about_id", ForeignKey("import_run.id"), comment="The run that it releases or undoes."),
     _now("started_at"),
     Column("finished_at", DateTime(timezone=True)),
     Column("loaded_at", DateTime(timezone=True)),
@@ -119,7 +123,7 @@ import_run = Table(
         comment="No other run, digest or mail takes notice of it: a check, or a run by hand that was broken off.",
     ),
     CheckConstraint(
-        "state <> 'loaded' OR read = inserted + updated + unchanged + rejected + superseded",
+        "state <> 'loaded' OR read = inserted + updated + unchanged + rejected + superseded + held",
         name="every_row_has_a_fate",
     ),
     Index("import_run_by_key", "dataset", "run_key"),
@@ -129,7 +133,7 @@ import_run = Table(
 import_issue = Table(
     "import_issue",
     metadata,
-    _id(),
+    identity(),
     Column("import_run_id", ForeignKey("import_run.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("stage", Text, nullable=False),
     Column("rule_id", Text, nullable=False),
@@ -159,7 +163,7 @@ carry = Table(
 quarantined_row = Table(
     "quarantined_row",
     metadata,
-    _id(),
+    identity(),
     Column("import_run_id", ForeignKey("import_run.id"), nullable=False, index=True),
     Column("dataset", Text, nullable=False),
     Column("partition", Text, nullable=False),
@@ -174,7 +178,7 @@ quarantined_row = Table(
 row_history = Table(
     "row_history",
     metadata,
-    _id(),
+    identity(),
     Column("import_run_id", ForeignKey("import_run.id"), nullable=False, index=True),
     Column("dataset", Text, nullable=False),
     Column("action", Text, nullable=False),
@@ -184,7 +188,7 @@ row_history = Table(
 crosswalk = Table(
     "crosswalk",
     metadata,
-    _id(),
+    identity(),
     Column("code_set", Text, nullable=False),
     Column("source_system", Text, nullable=False),
     Column("school_year_from", Integer, nullable=False),

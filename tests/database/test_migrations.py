@@ -6,6 +6,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
+from district.review import tables as review_tables  # noqa: F401 - they join the metadata
 from district.tables import IMPORT_LOG, metadata
 
 

@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import text
 
+from district.review import tables as review_tables  # noqa: F401 - they join the metadata
 from district.tables import DISTRICT, IMPORT_LOG, STAGING, metadata
 
 connection = context.config.attributes["connection"]

@@ -109,11 +109,20 @@ def upgrade() -> None:
         sa.Column("read", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("rejected", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("superseded", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("held", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("warnings", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("inserted", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("updated", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("unchanged", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("withdrawn", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column(
+            "kind",
+            sa.Text(),
+            server_default=sa.text("'import'"),
+            nullable=False,
+            comment="import, release or undo.",
+        ),
+        sa.Column("about_id", sa.BigInteger(), nullable=True, comment="The run that it releases or undoes."),
         sa.Column("started_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("loaded_at", sa.DateTime(timezone=True), nullable=True),
@@ -133,7 +142,7 @@ def upgrade() -> None:
             comment="No other run, digest or mail takes notice of it: a check, or a run by hand that was broken off.",
         ),
         sa.CheckConstraint(
-            "state <> 'loaded' OR read = inserted + updated + unchanged + rejected + superseded",
+            "state <> 'loaded' OR read = inserted + updated + unchanged + rejected + superseded + held",
             name="every_row_has_a_fate",
         ),
         sa.ForeignKeyConstraint(
@@ -142,6 +151,10 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(
             ["since_id"],
+            ["import_log.import_run.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["about_id"],
             ["import_log.import_run.id"],
         ),
         sa.ForeignKeyConstraint(
