@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import uuid
 from collections.abc import Callable
@@ -113,6 +114,19 @@ def resend() -> None:
     typer.echo(f"Mails sent: {sent}." if sent or refused else "No mail waits to be sent.")
     if refused:
         raise typer.Exit(1)
+
+
+@app.command()
+@_plain_errors
+def calendar(
+    date: Annotated[
+        datetime.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The date; today's if left out.")
+    ] = None,
+) -> None:
+    """Show where each school stands on a date: its year, term, next semester change, and what holds that night."""
+    from district.calendar.show import print_calendar
+
+    print_calendar(date.date() if date else None)
 
 
 @app.command()

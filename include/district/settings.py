@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import datetime
-from functools import lru_cache
+from collections.abc import Iterable
+from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
+from typing import Self
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from district.calendar.model import Administration, CalendarRules, SchoolYear, check_known
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -18,52 +23,14 @@ class SettingsError(ValueError):
     """A setting is missing or wrong: names it and says what to do."""
 
 
-class Term(BaseModel):
-    """A session of a school year: its code in the SIS, first and last day."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    code: str
-    begin: datetime.date
-    end: datetime.date
-
-
-class SchoolYear(BaseModel):
-    """A school year, named by the year in which it ends."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    end_year: int
-    first_day: datetime.date
-    last_day: datetime.date
-    terms: tuple[Term, ...] = ()
-    holidays: tuple[datetime.date, ...] = ()
-    """Weekdays on which no school instructs."""
-
-    def instructional_days(self) -> list[datetime.date]:
-        """Weekdays from first to last day that are no holiday, in order."""
-        days = (self.first_day + datetime.timedelta(days=n) for n in range((self.last_day - self.first_day).days + 1))
-        return [day for day in days if day.weekday() < 5 and day not in self.holidays]
-
-
-class Administration(BaseModel):
-    """One sitting of a state assessment; ``key`` is the partition key of its import, such as ``2024-25_spring``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    key: str
-    assessment: str
-    school_year: int
-    test_begin: datetime.date
-    test_end: datetime.date
-    results_begin: datetime.date
-    """From this day on, nightly until ``results_end``, its import looks for the state's file."""
-    results_end: datetime.date
-
-
 class School(BaseModel):
     """A school of the district, by the SIS's id."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     school_id: str
     name: str = ""
+    groups: tuple[str, ...] = ()
+    """Names under which the calendar speaks of several schools at once."""
 
 
 class District(BaseModel):
@@ -77,11 +44,45 @@ class District(BaseModel):
     schools: tuple[School, ...] = ()
     school_years: tuple[SchoolYear, ...] = ()
     administrations: tuple[Administration, ...] = ()
+    calendar: CalendarRules = CalendarRules()
 
-    def school_year_of(self, day: datetime.date) -> SchoolYear | None:
-        """The school year that a day belongs to, summer counting to the year before it; None where none is set."""
-        begun = [year for year in self.school_years if year.first_day <= day]
-        return max(begun, key=lambda year: year.first_day, default=None)
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        known = [name for school in self.schools for name in (school.school_id, *school.groups)]
+        named = [name for year in self.school_years for dates in year.schools for name in dates.schools]
+        check_known(named, known, "a school year names the unknown school or group")
+        for school in ("", *(school.school_id for school in self.schools)):
+            who = f" of school {school}" if school else ""
+            years = self.years_of(school)
+            for before, after in pairwise(years):
+                if after.turning_day <= before.last_day:
+                    raise ValueError(
+                        f"school year {after.end_year}{who} begins on {after.turning_day}, "
+                        f"and {before.end_year} ends on {before.last_day}; no school has two years at once"
+                    )
+            if [year.status for year in years].count("current") > 1:
+                raise ValueError(f"two school years{who} have the status current; leave it to one")
+        return self
+
+    @cached_property
+    def _own_years(self) -> dict[str, tuple[SchoolYear, ...]]:
+        """The school years of each school for which one is different."""
+        different = {name for year in self.school_years for dates in year.schools for name in dates.schools}
+        own = [school for school in self.schools if different & {school.school_id, *school.groups}]
+        return {school.school_id: _in_order(_as_at(year, school) for year in self.school_years) for school in own}
+
+    @cached_property
+    def _common_years(self) -> tuple[SchoolYear, ...]:
+        return _in_order(self.school_years)
+
+    def years_of(self, school_id: str = "") -> tuple[SchoolYear, ...]:
+        """A school's years in order; the district's own for a school that the file does not name, and for none."""
+        return self._own_years.get(school_id, self._common_years)
+
+    @property
+    def calendars(self) -> tuple[str, ...]:
+        """One school for each calendar that there is: '' for the district's, and those that differ from it."""
+        return ("", *self._own_years)
 
     def today(self) -> datetime.date:
         """Today's date in the district's own time zone."""
@@ -138,6 +139,19 @@ class Settings(BaseSettings):
         return _read_district(self.file)
 
 
+def _in_order(years: Iterable[SchoolYear]) -> tuple[SchoolYear, ...]:
+    return tuple(sorted(years, key=lambda year: year.first_day))
+
+
+def _as_at(year: SchoolYear, school: School) -> SchoolYear:
+    """The year as it is at a school: what is said of the school itself goes before what is said of its groups."""
+    for names in ({school.school_id}, set(school.groups)):
+        for dates in year.schools:
+            if names & set(dates.schools):
+                return year.of(dates)
+    return year
+
+
 @lru_cache(maxsize=4)
 def _read_district(path: Path) -> District:
     try:
@@ -150,7 +164,8 @@ def _read_district(path: Path) -> District:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"{path}: {place}: {first['msg']}.") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{path}: {f'{place}: ' if place else ''}{said}.") from None
 
 
 @lru_cache(maxsize=1)
