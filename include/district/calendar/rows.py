@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from district.calendar.standing import rehearsal_day
 
 if TYPE_CHECKING:
-    from district.settings import District
+    from district.calendar.whole import DistrictCalendar
 
 CalendarRows = dict[str, list[dict[str, Any]]]
 
 
-def calendar_rows(district: District) -> CalendarRows:
+def calendar_rows(district: DistrictCalendar) -> CalendarRows:
     """The rows of each of the calendar's tables, by the table's name."""
     schools = ("", *(school.school_id for school in district.schools))
     return {
@@ -55,7 +55,7 @@ def calendar_rows(district: District) -> CalendarRows:
     }
 
 
-def _own_dates(district: District) -> Iterator[dict[str, Any]]:
+def _own_dates(district: DistrictCalendar) -> Iterator[dict[str, Any]]:
     common = district.years_of()
     for school_id in district.calendars[1:]:
         for year in district.years_of(school_id):

@@ -11,7 +11,7 @@ from district.calendar.model import ONE_DAY, EventKind, SchoolYear, Status, Term
 from district.calendar.windows import Change, blackout_on, change_on, next_change, strictness_on
 
 if TYPE_CHECKING:
-    from district.settings import District
+    from district.calendar.whole import DistrictCalendar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Standing:
     """The name of the strictness window; empty in none."""
 
 
-def standing_of(district: District, school_id: str, day: datetime.date) -> Standing:
+def standing_of(district: DistrictCalendar, school_id: str, day: datetime.date) -> Standing:
     """Where a school stands on a date; the district's own calendar counts for a school that the file does not name."""
     year = current_year(district, school_id, day)
     blackout = blackout_on(district, day)
@@ -56,7 +56,7 @@ def standing_of(district: District, school_id: str, day: datetime.date) -> Stand
     )
 
 
-def current_year(district: District, school_id: str, day: datetime.date) -> SchoolYear | None:
+def current_year(district: DistrictCalendar, school_id: str, day: datetime.date) -> SchoolYear | None:
     """The school year that a school's night belongs to, summer counting to the year before; a set status goes first."""
     years = district.years_of(school_id)
     for year in years:
@@ -66,13 +66,13 @@ def current_year(district: District, school_id: str, day: datetime.date) -> Scho
     return turned[-1] if turned and turned[-1].status is None else None
 
 
-def current_years(district: District, day: datetime.date) -> tuple[SchoolYear, ...]:
+def current_years(district: DistrictCalendar, day: datetime.date) -> tuple[SchoolYear, ...]:
     """The current school years of all schools, the district's own first; several where schools turn on other days."""
     found = (current_year(district, school_id, day) for school_id in district.calendars)
     return tuple(dict.fromkeys(year for year in found if year is not None))
 
 
-def statuses(district: District, school_id: str, day: datetime.date) -> dict[int, Status]:
+def statuses(district: DistrictCalendar, school_id: str, day: datetime.date) -> dict[int, Status]:
     """The status of every school year of a school on a date."""
     years = district.years_of(school_id)
     current = current_year(district, school_id, day)
@@ -94,7 +94,7 @@ def statuses(district: District, school_id: str, day: datetime.date) -> dict[int
     return {year.end_year: status(year) for year in years}
 
 
-def rehearsal_day(district: District, year: SchoolYear) -> datetime.date:
+def rehearsal_day(district: DistrictCalendar, year: SchoolYear) -> datetime.date:
     """The first night on which a school year's extracts are rehearsed beside the current year's."""
     return year.rehearsal_from or year.turning_day - district.calendar.rehearsal_days * ONE_DAY
 

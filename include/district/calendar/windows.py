@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from district.calendar.model import ONE_DAY, Blackout, SchoolYear, Strictness, Term
 
 if TYPE_CHECKING:
-    from district.settings import District
+    from district.calendar.whole import DistrictCalendar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Change:
         return self.first_night <= night <= self.last_night
 
 
-def changes_of(district: District, school_id: str) -> tuple[Change, ...]:
+def changes_of(district: DistrictCalendar, school_id: str) -> tuple[Change, ...]:
     """Every semester change of a school, in order: where one term of a year follows another of its kind.
 
     The nights reach from some school days before the new term's first day to some after it, the break between two
@@ -53,18 +53,18 @@ def changes_of(district: District, school_id: str) -> tuple[Change, ...]:
     return tuple(found[boundary] for boundary in sorted(found))
 
 
-def change_on(district: District, school_id: str, night: datetime.date) -> Change | None:
+def change_on(district: DistrictCalendar, school_id: str, night: datetime.date) -> Change | None:
     """The semester change in whose window a school's night lies; where two meet, the nearer one."""
     near = [change for change in changes_of(district, school_id) if night in change]
     return min(near, key=lambda change: abs(change.boundary - night), default=None)
 
 
-def next_change(district: District, school_id: str, day: datetime.date) -> Change | None:
+def next_change(district: DistrictCalendar, school_id: str, day: datetime.date) -> Change | None:
     """The next semester change of a school whose new term begins after a day."""
     return next((change for change in changes_of(district, school_id) if change.boundary > day), None)
 
 
-def change_nights(district: District) -> tuple[datetime.date, ...]:
+def change_nights(district: DistrictCalendar) -> tuple[datetime.date, ...]:
     """The nights on which any school is in a semester change: a file holds all schools, so that all take part."""
     changes = (change for school_id in district.calendars for change in changes_of(district, school_id))
     return tuple(sorted({night for change in changes for night in _nights(change)}))
@@ -75,7 +75,7 @@ def _nights(change: Change) -> Iterator[datetime.date]:
         yield change.first_night + n * ONE_DAY
 
 
-def blackout_on(district: District, night: datetime.date, dataset: str = "") -> Blackout | None:
+def blackout_on(district: DistrictCalendar, night: datetime.date, dataset: str = "") -> Blackout | None:
     """The blackout that keeps a data set from being imported on a night; without one, the blackout of all of them."""
     for blackout in district.calendar.blackouts:
         if night in blackout and (not blackout.datasets or dataset in blackout.datasets):
@@ -83,7 +83,7 @@ def blackout_on(district: District, night: datetime.date, dataset: str = "") -> 
     return None
 
 
-def strictness_on(district: District, school_id: str, day: datetime.date) -> Strictness | None:
+def strictness_on(district: DistrictCalendar, school_id: str, day: datetime.date) -> Strictness | None:
     """The strictness window that a school's day lies in; of several, the one that stands first in the file."""
     for window in district.calendar.strictness:
         if any(begin <= day <= end for begin, end in _spans(window, district.years_of(school_id))):
