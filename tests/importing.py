@@ -45,6 +45,7 @@ _DISTRICT = """
 name: Test District
 timezone: America/Los_Angeles
 roles: {data_person: [data@district.invalid], assessment_lead: [tests@district.invalid]}
+people: {rita.moss: [data_person], abe.lund: [assessment_lead]}
 schools: [{school_id: "0100"}, {school_id: "0101"}]
 school_years:
   - {end_year: 2026, first_day: 2025-08-13, last_day: 2026-05-28}
