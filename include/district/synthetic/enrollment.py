@@ -32,6 +32,7 @@ SOURCE = Source(
         "primary_enrollment": "Primary",
         "fte": "FTE",
         "track": "Track",
+        "meal_eligibility_code": "Lunch_Status",
         "residence_district": "ResidentDistrict",
         "next_year_school_id": "Next_School",
     },
@@ -145,6 +146,7 @@ class EnrollmentYear:
             "primary_enrollment": ["1"] * len(rows),
             "fte": ["0.50" if part else "1.00" for part in half],
             "track": ["A"] * len(rows),
+            "meal_eligibility_code": [students.meals[s] for s in spans.student],
             "residence_district": ["Outside" if other else "Cedar Valley" for other in outside],
             "next_year_school_id": [school.school_id] * len(rows),
         }
