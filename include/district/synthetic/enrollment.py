@@ -180,8 +180,8 @@ def settled(first_day: str) -> Callable[[Sheet], np.ndarray]:
     return lambda sheet: equals("entry_date", first_day)(sheet) & ~filled("exit_date")(sheet)
 
 
-def enrollment_kinds(plan: DistrictPlan) -> tuple[Kind, ...]:
-    """The defects of an enrollment extract."""
+def enrollment_kinds(plan: DistrictPlan, *, spared: frozenset[str] = frozenset()) -> tuple[Kind, ...]:
+    """The defects of an enrollment extract; no extra row falls to the ``spared`` schools."""
     first_day = source_date(plan.days[0])
     before = source_date(plan.days[0] - datetime.timedelta(days=9))
     far_ahead = source_date(plan.nights[-1] + datetime.timedelta(days=200))
@@ -190,7 +190,7 @@ def enrollment_kinds(plan: DistrictPlan) -> tuple[Kind, ...]:
     usual = equals("entry_date", first_day, overlap_day)
 
     def overlap(fields: dict[str, str]) -> None:
-        others = [school.school_id for school in plan.schools if school.school_id != fields["school_id"]]
+        others = [school.school_id for school in plan.schools if school.school_id not in {fields["school_id"], *spared}]
         fields["school_id"] = others[0] if others else fields["school_id"]
         fields |= {"entry_date": overlap_day, "entry_code": "T"}
 
