@@ -64,6 +64,7 @@ class EnrollmentYear:
         self.plan = plan
         self.moved, self.late, self.left = Quota(_MOVED), Quota(_LATE), Quota(_LEFT)
         self.leaving, self.vanishing, self.regraded = Quota(0.0015), Quota(0.001), Quota(0.001)
+        self.leaving_at_turn = Quota(0.008)
 
     def spans(self, school: School, students: Students) -> Spans:
         """When each child attends: most since the first day, some moved, came late or left."""
@@ -90,7 +91,8 @@ class EnrollmentYear:
             for student in pick(self.left):
                 end[student] = int(rng.integers(3, plan.start - 3))
         for night in range(1, len(plan.nights)):
-            for student in pick(self.leaving):
+            leaving = pick(self.leaving) + (pick(self.leaving_at_turn) if night == plan.turn else [])
+            for student in leaving:
                 end[student] = plan.start + night
             for student in pick(self.vanishing):
                 last[student] = night
@@ -108,7 +110,8 @@ class EnrollmentYear:
             arrives = int(students.arrives[student])
             if student in early:
                 put_span(student, str(plan.other_school(school, student)), 0, early[student], 0, NEVER)
-            since = plan.start + arrives - 1 if arrives else begin[student]
+            # The day before the night, or the first one of a new term.
+            since = plan.start + arrives - (arrives != plan.turn) if arrives else begin[student]
             put_span(student, school.school_id, since, end.get(student, NEVER), arrives, last.get(student, NEVER))
         return spans
 

@@ -72,6 +72,8 @@ _LAST_NAMES = (
 # Names that careless imports lose or break; the second last holds a delimiter and therefore stands in quotes.
 _HARD_NAMES = ("Null", "NA", "None", "True", "Muñoz-Sample", "O'Mock", '"Sample, Jr."', "Østergård-Test")
 _HARD_SHARE = 0.01
+_MOVES_AT_TURN = 0.01
+"""Children who come with a new term, besides those of any night."""
 # Free by direct certification, free by application, and reduced price: their shares of the children in need.
 _MEALS = (("FDC", 0.42), ("F", 0.44), ("R", 0.14))
 _NEED = (0.25, 0.75)
@@ -104,6 +106,8 @@ def invent_students(plan: DistrictPlan, school: School, newcomers: Quota) -> Stu
     for night in range(1, len(plan.nights)):
         coming = max(0, newcomers.due(school.students))
         newcomers.given += coming
+        if night == plan.turn:
+            coming += round(_MOVES_AT_TURN * school.students)
         arrives += [night] * coming
     count = len(arrives)
     numbers = [school.first_student + index for index in range(count)]
