@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import urllib.parse
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -11,6 +12,7 @@ from airflow.sdk import ExceptionRetryPolicy, Param, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from district.review.tables import WHOLE
+from district.run import ImportStopped
 from district.settings import settings
 from district_airflow.tasks import leave_note, said
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 CHOICES = {"Approve": "approve", "Load without the held schools": "without", "Reject": "reject"}
 """What a person may choose, and what the record calls it."""
 REFUSED = "refused"
+
+log = logging.getLogger(__name__)
 
 
 class AnswerRefused(AirflowException):
@@ -142,8 +146,8 @@ def run_url(dataset: Dataset, run_key: str) -> str:
     return f"{settings().ui_url}/dags/{dataset.name}/runs/{urllib.parse.quote(run_key, safe='')}"
 
 
-def expire_holds() -> int:
-    """Ends what nobody decided about in time, and reminds by mail."""
+def expire_holds() -> None:
+    """Ends what nobody decided about in time, and reminds by mail; a mail that cannot be sent now waits."""
     from district.database import engine
     from district.notify.mail import send_waiting
     from district.review.holds import expire
@@ -151,5 +155,7 @@ def expire_holds() -> int:
     with engine().begin() as connection:
         expired = expire(connection)
     if expired:
-        send_waiting()
-    return expired
+        try:
+            send_waiting()
+        except ImportStopped as stopped:
+            log.warning("%s", stopped)
