@@ -5,15 +5,18 @@ from __future__ import annotations
 import datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal, Self
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from district.calendar.whole import DistrictCalendar
 
 PROJECT = Path(__file__).resolve().parents[2]
+DATA_PERSON = "data_person"
+"""The role that may decide about every data set."""
 
 
 class SettingsError(ValueError):
@@ -27,6 +30,25 @@ class District(DistrictCalendar):
     timezone: str = "America/Los_Angeles"
     roles: dict[str, tuple[str, ...]]
     """Mail addresses by role; a data set's owner is one of these roles."""
+    people: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Roles by the name with which somebody signs in to Airflow: who may decide about what is held."""
+
+    @model_validator(mode="after")
+    def _know_every_role(self) -> Self:
+        for person, roles in self.people.items():
+            for role in roles:
+                if role not in self.roles:
+                    raise ValueError(f"{person} has the role {role}, which is not among the roles above")
+        return self
+
+    def role_of(self, person: str, owner: str) -> str:
+        """The role by which a person may decide about a data set of ``owner``'s; empty where there is none."""
+        held = self.people.get(person, ())
+        return next((role for role in (owner, DATA_PERSON) if role in held), "")
+
+    def deciders(self, owner: str) -> list[str]:
+        """Those who may decide about a data set of ``owner``'s, by the name with which they sign in."""
+        return [person for person in self.people if self.role_of(person, owner)]
 
     def today(self) -> datetime.date:
         """Today's date in the district's own time zone."""
@@ -60,6 +82,10 @@ class Settings(BaseSettings):
     """How often a night's extract that has not arrived is looked for."""
     deadline: datetime.time = datetime.time(5, 0)
     """Local time by which a night's extract must have arrived."""
+    first_load: Literal["load", "hold"] = "hold"
+    """Whether the very first load of a table waits until a person has approved it as the baseline."""
+    hold_hours: float = Field(default=24.0, gt=0)
+    """Hours that a hold waits for a decision, and that a load may rely on one."""
     smtp_host: str = "localhost"
     """The district's mail server."""
     smtp_port: int = 25

@@ -218,6 +218,9 @@ class Shares(CalendarPart):
     withdrawn: float | None = Field(None, ge=0, le=1)
     updated: float | None = Field(None, ge=0, le=1)
     orphans: float | None = Field(None, ge=0, le=1)
+    codes: float | None = Field(None, ge=0, le=1)
+    count: float | None = Field(None, ge=0, le=1)
+    last_year: float | None = Field(None, ge=0, le=1)
     grown: float | None = Field(None, ge=1)
 
 

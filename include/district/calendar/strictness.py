@@ -9,7 +9,7 @@ from district.calendar.windows import strictness_on
 from district.dataset import Dataset, Gate
 from district.settings import settings
 
-_SCALED = ("rejected", "withdrawn", "updated", "orphans")
+_SCALED = ("rejected", "withdrawn", "updated", "orphans", "codes", "count", "last_year")
 
 
 def gate_for(dataset: Dataset, day: datetime.date, school_id: str = "") -> Gate:

@@ -25,6 +25,7 @@ from district.extract.scope import check_scope
 from district.extract.shape import check_shape
 from district.extract.staging import drop_staging
 from district.layout import Layout, choose_layout, layouts_of, with_fields
+from district.review.holds import held_schools
 from district.run import Blocked, Held, NotArrived, Refused, RunSummary
 from district.settings import settings
 from district.tables import delivery, import_run
@@ -80,7 +81,7 @@ def arrive(
     if layout is None:
         chosen = choose_layout(chosen, layouts_of(dataset.name, config.layouts_folder), partition=partition)
     with engine().begin() as connection:
-        rules, versions = _versions(connection, dataset, chosen, night)
+        rules, versions = versions_of(connection, dataset, chosen, night)
         import_log.update_run(connection, run_id, layout=asdict(chosen), rules=rules, versions=versions)
         delivery_id = _known_delivery(connection, dataset, arrival)
         # A file that was loaded before costs its checksum.
@@ -139,10 +140,15 @@ def _known_delivery(connection: Connection, dataset: Dataset, arrival: Arrival) 
 
 
 def _last_of_delivery(connection: Connection, dataset: Dataset, partition: str, delivery_id: int) -> Row[Any] | None:
-    """The run that loaded a delivery, where no other has loaded the same rows since."""
+    """The run that loaded all of a delivery, where no other has loaded the same rows since.
+
+    What it held is judged anew, whatever was decided about it.
+    """
     earlier = import_log.run_of_delivery(connection, delivery_id)
     last = import_log.last_loaded(connection, dataset, partition, earlier.scope) if earlier is not None else None
-    return last if last is not None and last.delivery_id == delivery_id else None
+    if last is None or last.delivery_id != delivery_id or held_schools(connection, last.id):
+        return None
+    return last
 
 
 def _nothing_new(dataset: Dataset, run_id: int, partition: str) -> RunSummary:
@@ -219,7 +225,7 @@ def _check_parents(dataset: Dataset, partition: str) -> None:
 
 def carry_forward(connection: Connection, dataset: Dataset, run_id: int, last: Row[Any]) -> RunSummary:
     """An unchanged file tells the same story as when it was loaded."""
-    counts = {name: last._mapping[name] for name in ("read", "rejected", "superseded")}
+    counts = {name: last._mapping[name] for name in ("read", "rejected", "superseded", "held")}
     standing = last.inserted + last.updated + last.unchanged
     issues.record_file_issue(connection, dataset, run_id, STALE, "extract")
     issues.copy_issues(connection, last.id, run_id)
@@ -229,7 +235,7 @@ def carry_forward(connection: Connection, dataset: Dataset, run_id: int, last: R
     return import_log.summary(connection, run_id)
 
 
-def _versions(connection: Connection, dataset: Dataset, layout: Layout, night: datetime.date) -> tuple[str, str]:
+def versions_of(connection: Connection, dataset: Dataset, layout: Layout, night: datetime.date) -> tuple[str, str]:
     """Two digests: of what each row is judged by tonight, and of what a file is judged by on any night.
 
     While the first stays, a row whose line and parents stay is worth the same; while the second stays, a file is.
