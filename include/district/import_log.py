@@ -44,6 +44,7 @@ FINAL: tuple[State, ...] = (
     "held",
     "refused",
     "blocked",
+    "aside",
     "locked",
     "failed",
     "missing",
@@ -51,7 +52,7 @@ FINAL: tuple[State, ...] = (
 # States that say that whatever went wrong before is over.
 _MENDED: tuple[State, ...] = ("extracted", "validated", "loaded", "unchanged")
 # Final states that no task tries again by itself.
-_SETTLED: tuple[State, ...] = ("checked", "loaded", "unchanged", "held", "refused", "blocked", "missing")
+_SETTLED: tuple[State, ...] = ("checked", "loaded", "unchanged", "held", "refused", "blocked", "aside", "missing")
 # How the run keys of imports by hand begin; a scheduler's own keys name how the run came about.
 BY_HAND = "cli-"
 # A run that has not ended by then was killed.
@@ -185,6 +186,14 @@ def parent_run(connection: Connection, parent: str, partition: str) -> Row[Any] 
     loaded = import_run.c.state.in_(("loaded", "unchanged"))
     query = query.where(~import_run.c.unnoticed, alive).order_by(loaded.desc(), import_run.c.id.desc())
     return connection.execute(query.limit(1)).first()
+
+
+def is_strict(connection: Connection, run: Row[Any]) -> bool:
+    """Whether a run is judged as semester change is: it is one, or releases what one held."""
+    if run.about_id is None:
+        return bool(run.kind == "semester_change")
+    kind = connection.execute(select(import_run.c.kind).where(import_run.c.id == run.about_id)).scalar_one()
+    return bool(kind == "semester_change")
 
 
 def left_in_staging(connection: Connection, dataset: Dataset) -> list[int]:

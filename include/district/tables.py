@@ -81,6 +81,7 @@ mail = Table(
     comment="The outbox. Counts and titles only, never a value of a row.",
 )
 
+_KINDS = "import, release, undo or semester_change."
 import_run = Table(
     "import_run",
     metadata,
@@ -108,7 +109,13 @@ import_run = Table(
         row_count(n)
         for n in ("read", "rejected", "superseded", "held", "warnings", "inserted", "updated", "unchanged", "withdrawn")
     ],
-    Column("kind", Text, nullable=False, server_default=text("'import'"), comment="import, release or undo."),
+    Column(
+        "kind",
+        Text,
+        nullable=False,
+        server_default=text("'import'"),
+        comment=_KINDS,
+    ),
     Column("about_id", ForeignKey("import_run.id"), comment="The run that it releases or undoes."),
     _now("started_at"),
     Column("finished_at", DateTime(timezone=True)),

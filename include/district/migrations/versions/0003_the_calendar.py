@@ -58,8 +58,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key"),
         schema="district",
     )
+    op.alter_column(
+        "import_run",
+        "kind",
+        comment="import, release, undo or semester_change.",
+        existing_comment="import, release or undo.",
+        schema="import_log",
+    )
 
 
 def downgrade() -> None:
+    op.alter_column("import_run", "kind", comment="import, release or undo.", schema="import_log")
     for table in ("administration", "session", "school_year", "school_date"):
         op.drop_table(table, schema="district")
