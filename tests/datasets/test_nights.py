@@ -16,7 +16,7 @@ from district.dataset import Dataset
 from district.pipeline import extract, finish, load, validate
 from district.run import RunSummary
 from district.settings import settings
-from district.synthetic import generate
+from district.synthetic import generate, generate_rollover
 
 COUNTS = ("rejected", "superseded", "warnings", "inserted", "updated", "unchanged", "withdrawn", "state")
 
@@ -61,22 +61,30 @@ def quarantined(summary: RunSummary) -> set[int]:
 
 @pytest.mark.parametrize(("seed", "nights"), [(1, 2), (2, 4)])
 def test_the_import_finds_what_was_hidden(drop: Path, tmp_path: Path, seed: int, nights: int) -> None:
-    district = tmp_path / "district"
-    generate(district, size="small", seed=seed, nights=nights)
+    generate(tmp_path / "district", size="small", seed=seed, nights=nights)
+    import_as_foretold(tmp_path / "district", drop)
+
+
+def test_the_nights_of_a_change_of_term_import_as_foretold(drop: Path, tmp_path: Path) -> None:
+    year = max(settings().district.school_years, key=lambda each: each.end_year)
+    generate(tmp_path / "district", seed=3, nights=3, first_night=year.terms[0].end)
+    import_as_foretold(tmp_path / "district", drop)
+
+
+def test_the_end_of_a_year_imports_as_foretold(drop: Path, tmp_path: Path) -> None:
+    generate_rollover(tmp_path / "district", seed=4)
+    import_as_foretold(tmp_path / "district", drop)
+
+
+def import_as_foretold(district: Path, drop: Path) -> None:
+    """Imports the nights and the past administrations; each run must be as expected.json says."""
     expected = json.loads((district / "expected.json").read_text())
     datasets = read_datasets(settings().dags_folder)
-    deliveries = [
-        (key, f"night_{number}", dataset, run)
-        for number, (key, runs) in enumerate(expected["nights"].items(), start=1)
-        for dataset, run in runs.items()
-    ]
-    deliveries += [
-        (key, "past", "state_assessments", runs["state_assessments"]) for key, runs in expected["past"].items()
-    ]
-    for key, folder, name, run in deliveries:
+    both = {**expected["nights"], **expected["past"]}
+    for key, name, run in [(key, name, run) for key, runs in both.items() for name, run in runs.items()]:
         for older in drop.iterdir():
             older.unlink()
-        shutil.copy(district / folder / run["file"], drop)
+        shutil.copy(district / run["folder"] / run["file"], drop)
         summary = imported(datasets[name], run["partition"], f"{key}-{name}")
         issues = {rule: (issue["severity"], issue["count"]) for rule, issue in run["issues"].items()}
         table = {count: run["table"][count] for count in ("processed", *COUNTS)}

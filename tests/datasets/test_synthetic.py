@@ -51,10 +51,8 @@ def deliveries(expected: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
     return [(key, dataset, run) for key, runs in both.items() for dataset, run in runs.items()]
 
 
-def file_of(small: Path, expected: dict[str, Any], key: str, run: dict[str, Any]) -> Path:
-    nights = list(expected["nights"])
-    folder = f"night_{nights.index(key) + 1}" if key in nights else "past"
-    return small / folder / str(run["file"])
+def file_of(small: Path, run: dict[str, Any]) -> Path:
+    return small / str(run["folder"]) / str(run["file"])
 
 
 def lines_of(path: Path) -> list[str]:
@@ -71,9 +69,9 @@ def test_a_seed_gives_the_same_bytes_and_another_seed_does_not(small: Path, tmp_
 
 def test_files_match_the_data_sets_patterns_and_layouts(small: Path, expected: dict[str, Any]) -> None:
     declared = read_datasets(settings().dags_folder)
-    for key, name, run in deliveries(expected):
+    for _, name, run in deliveries(expected):
         dataset = declared[name]
-        path = file_of(small, expected, key, run)
+        path = file_of(small, run)
         assert path.match(dataset.extract.pattern.replace("{partition}", run["partition"]))
         others = layouts_of(name, settings().layouts_folder)
         layout = next((other for other in others if run["partition"] in other.partitions), dataset.layout)
@@ -130,8 +128,8 @@ def test_schools_add_up_to_the_run_table(expected: dict[str, Any]) -> None:
 
 
 def test_files_hold_as_many_rows_as_are_to_be_processed(small: Path, expected: dict[str, Any]) -> None:
-    for key, name, run in deliveries(expected):
-        rows = len(lines_of(file_of(small, expected, key, run))) - (name != "state_assessments")
+    for _, name, run in deliveries(expected):
+        rows = len(lines_of(file_of(small, run))) - (name != "state_assessments")
         assert rows == run["table"]["processed"]
 
 

@@ -241,7 +241,12 @@ class Extracts:
             if table["processed"] != settled:
                 raise AssertionError(f"{path.name}: the expected counts do not add up.")
             issues = dict(sorted(self._issues[night].items()))
-            result[key] = {"file": path.name, "table": {**table, "state": "loaded"}, "issues": issues}
+            result[key] = {
+                "folder": path.parent.name,
+                "file": path.name,
+                "table": {**table, "state": "loaded"},
+                "issues": issues,
+            }
             if self._schools[night]:
                 held = self._held.get(night, frozenset())
                 schools = sorted(self._schools[night].items())
