@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from commanding import run
 from district.synthetic import Mishap, generate
 
 MISHAPS = ("lunch_code_typo:0103", "half_missing:0101", "school_missing:0102")
@@ -157,3 +158,13 @@ def test_defects_keep_away_from_schools_with_a_mishap(tmp_path: Path) -> None:
 def test_a_mishap_that_cannot_be_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         generate(tmp_path, nights=3, mishaps=(Mishap.read(text),))
+
+
+def test_the_command_takes_a_mishap_and_says_what_is_wrong_with_one(tmp_path: Path) -> None:
+    size = ("--size", "1600", "--nights", "2")
+    written = run("generate", tmp_path, *size, "--mishap", "2:school_missing:0101", "--mishap", "2:half_missing:0100")
+    assert written.exit_code == 0, written.output
+    first, second = (Counter(key[1] for key in read(tmp_path, night, "enrollment")) for night in (1, 2))
+    assert second["0101"] == 0 < second["0100"] < 0.6 * first["0100"]
+    refused = run("generate", tmp_path, *size, "--mishap", "fire")
+    assert (refused.exit_code, "no mishap" in refused.output) == (1, True)

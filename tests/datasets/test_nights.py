@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from sqlalchemy import text
 
 from district.catalog import read_datasets
@@ -74,6 +75,26 @@ def test_the_nights_of_a_change_of_term_import_as_foretold(drop: Path, tmp_path:
 def test_the_end_of_a_year_imports_as_foretold(drop: Path, tmp_path: Path) -> None:
     generate_rollover(tmp_path / "district", seed=4)
     import_as_foretold(tmp_path / "district", drop)
+
+
+def test_the_next_year_imports_whole_once_its_calendar_is_there(
+    drop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new kindergartners' missing state ids are all that there is to say of it."""
+    expected = generate_rollover(tmp_path / "district")
+    folder = tmp_path / "district" / "next_year"
+    content = yaml.safe_load(settings().file.read_text())
+    for name, added in yaml.safe_load(next(folder.glob("*.yaml")).read_text()).items():
+        content[name] += added
+    (tmp_path / "district.yaml").write_text(yaml.safe_dump(content))
+    monkeypatch.setenv("DISTRICT_FILE", str(tmp_path / "district.yaml"))
+    settings.cache_clear()
+    shutil.copy(next(folder.glob("enrollment_*.csv")), drop)
+    first_day = str(content["school_years"][-1]["first_day"])
+    summary = imported(read_datasets(settings().dags_folder)["enrollment"], first_day, "next year")
+    without = sum(school["without_state_id"] for school in expected["schools"].values())
+    assert found(summary)["issues"] == {"enrollment.state_id_missing": ("warning", without)}
+    assert (summary.inserted, summary.rejected) == (summary.read, 0)
 
 
 def import_as_foretold(district: Path, drop: Path) -> None:

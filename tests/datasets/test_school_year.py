@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from commanding import run
 from district.settings import SchoolYear, settings
 from district.synthetic import Mishap, generate, generate_rollover
 
@@ -252,6 +253,19 @@ def test_the_same_seed_rolls_over_alike(rollover: Path, tmp_path: Path) -> None:
     generate_rollover(tmp_path)
     for path in rollover.rglob("*.*"):
         assert path.read_bytes() == (tmp_path / path.relative_to(rollover)).read_bytes()
+
+
+def test_the_command_rolls_over(tmp_path: Path) -> None:
+    assert run("generate", tmp_path, "--rollover", "0.6", "--size", "200").exit_code == 0
+    assert told(tmp_path)["readiness"] < 1
+    refused = run("generate", tmp_path, "--rollover", "60")
+    assert (refused.exit_code, "from 0 to 1" in refused.output) == (1, True)
+
+
+def test_nights_of_an_earlier_year(tmp_path: Path) -> None:
+    before = sorted(settings().district.school_years, key=lambda each: each.end_year)[-2]
+    generate(tmp_path, size=200, nights=1, defects=False, first_night=before.instructional_days()[60])
+    assert {row["SchoolYear"] for row in read(tmp_path / "night_1", "enrollment")} == {str(before.end_year)}
 
 
 def test_a_readiness_that_is_no_share_is_refused(tmp_path: Path) -> None:

@@ -105,10 +105,10 @@ def make_plan(
     first_night: datetime.date | None = None,
     closing: bool = False,
 ) -> DistrictPlan:
-    """The plan for a size (a name in SIZES or a number of students), in the latest school year of the calendar.
+    """The plan for a size (a name in SIZES or a number of students).
 
-    The first night is a quarter into that year unless given. ``closing`` means the end of the year instead: its last
-    night, the one that closes it, and one with late corrections in the year after.
+    The first night is a quarter into the calendar's latest school year unless given. ``closing`` means the end of that
+    year instead: its last night, the one that closes it, and one with late corrections in the year after.
 
     Raises:
         ValueError: says what is wrong with what was asked for.
@@ -116,7 +116,9 @@ def make_plan(
     years = sorted(district.school_years, key=lambda year: year.first_day)
     if len(years) < 2:
         raise ValueError("The calendar needs two school years or more: transcripts are of the year before.")
-    year = years[-1]
+    within = (index for index, each in enumerate(years) if first_night and first_night <= each.last_day)
+    number = max(1, next(within, len(years) - 1))
+    year = years[number]
     days = year.instructional_days()
     after: tuple[datetime.date, ...] = ()
     if closing:
@@ -124,7 +126,9 @@ def make_plan(
         after = (year.last_day + _UNTIL_CLOSED, next_year(year.first_day) + _UNTIL_CORRECTED)
     night = first_night or days[len(days) // 4]
     if nights < 1 or night not in days or days.index(night) + nights > len(days):
-        raise ValueError("The nights must be instructional days of the calendar's latest school year.")
+        raise ValueError(
+            "The nights must be instructional days of one school year, of which the calendar has the year before."
+        )
     start = days.index(night)
     begun = sorted(
         (a for a in district.administrations if a.results_begin <= night), key=lambda item: item.results_begin
@@ -135,7 +139,7 @@ def make_plan(
         seed=seed,
         schools=_schools(size),
         year=year,
-        previous=years[-2],
+        previous=years[number - 1],
         days=tuple(days),
         start=start,
         nights=(*days[start : start + nights], *after),
