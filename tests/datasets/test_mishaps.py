@@ -105,8 +105,11 @@ def test_what_is_foretold_follows_from_the_files(struck: Path, foretold: list[di
                 }
                 assert {name: expected[name] for name in COUNTS} == counts, (dataset, number, school_id)
                 assert expected["held"] == held
+                ends["unchanged"] += counts["unchanged"]
+                ends["rejected"] += counts["rejected"]
                 ends["held"] += (counts["new"] + counts["changed"]) * held
-                ends["inserted"] += counts["new"] * (not held)
+                for count, name in (("new", "inserted"), ("changed", "updated"), ("gone", "withdrawn")):
+                    ends[name] += counts[count] * (not held)
                 if not held:
                     table = {key: row for key, row in table.items() if key[1] != school_id} | good
             assert {name: run["table"][name] for name in ends} == ends
@@ -129,6 +132,15 @@ def test_the_typo_is_one_issue_and_the_night_after_has_none(foretold: list[dict[
     assert second["schools"]["0103"]["unknown_codes"] == rejected > 500
     assert rule not in {**first["issues"], **third["issues"]}
     assert not any(school["held"] for school in third["schools"].values())
+
+
+def test_a_night_on_which_every_school_is_struck_is_held(tmp_path: Path) -> None:
+    """Of the small district, only two schools have marks."""
+    mishaps = tuple(Mishap.read(f"2:half_missing:{school_id}") for school_id in ("0103", "0104"))
+    _, second, third = generate(tmp_path, nights=3, defects=False, mishaps=mishaps)["nights"].values()
+    states = {dataset: second[dataset]["table"]["state"] for dataset in FORMS}
+    assert states == {"enrollment": "loaded", "attendance": "loaded", "transcripts": "held"}
+    assert {night["table"]["state"] for night in third.values()} == {"loaded"}
 
 
 def test_defects_keep_away_from_schools_with_a_mishap(tmp_path: Path) -> None:
