@@ -240,12 +240,16 @@ class Extracts:
             settled = sum(table[name] for name in SETTLED)
             if table["processed"] != settled:
                 raise AssertionError(f"{path.name}: the expected counts do not add up.")
-            issues = dict(sorted(self._issues[night].items()))
-            result[key] = {"file": path.name, "table": {**table, "state": "loaded"}, "issues": issues}
-            if self._schools[night]:
-                held = self._held.get(night, frozenset())
-                schools = sorted(self._schools[night].items())
-                result[key]["schools"] = {name: {**counts, "held": name in held} for name, counts in schools}
+            held, schools = self._held.get(night, frozenset()), dict(sorted(self._schools[night].items()))
+            all_held = bool(held) and held >= schools.keys()
+            result[key] = {
+                "folder": path.parent.name,
+                "file": path.name,
+                "table": {**table, "state": "held" if all_held else "loaded"},
+                "issues": dict(sorted(self._issues[night].items())),
+            }
+            if schools:
+                result[key]["schools"] = {name: {**counts, "held": name in held} for name, counts in schools.items()}
         return result
 
 
