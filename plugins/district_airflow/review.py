@@ -41,7 +41,9 @@ class ReviewOperator(HITLOperator):
     """
 
     def __init__(self, *, dataset: Dataset, **options: Any) -> None:
-        reason = Param("", type="string", title="Reason", description="Why. It is kept with your name; name no student.")
+        reason = Param(
+            "", type="string", title="Reason", description="Why. It is kept with your name; name no student."
+        )
         again = RetryRule(exception=AnswerRefused, action=RetryAction.RETRY, retry_delay=datetime.timedelta(0))
         super().__init__(
             subject=f"{dataset.name}: held",
@@ -131,6 +133,7 @@ class ReviewOperator(HITLOperator):
             raise AnswerRefused(f"{person}: {refused}")
         leave_note(self.dataset, context["ti"], run_key)
         return {"choice": choice, "person": person}
+
 
 def assignable(dataset: Dataset) -> list[str]:
     """Those to whom Airflow restricts the answer; nobody, which means all, where it does not know people by name."""
