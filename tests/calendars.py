@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import json
 from typing import Any
 
+import yaml
 from hypothesis import strategies as st
 
-from district.settings import District
+from district.settings import District, _read_district, settings
+from importing import Place
 
 ONE_DAY = datetime.timedelta(days=1)
 
@@ -17,6 +20,15 @@ def district(years: list[dict[str, Any]], **facts: Any) -> District:
     schools = [{"school_id": "0100"}, {"school_id": "0101", "groups": ["year_round"]}]
     roles = {"data_person": ["data@district.invalid"]}
     return District.model_validate({"name": "Test", "roles": roles, "schools": schools, "school_years": years} | facts)
+
+
+def write_calendar(place: Place, *years: dict[str, Any]) -> District:
+    """Puts school years in the settings file and reads it again."""
+    path = place.folder / "district.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**content, "school_years": years}, default=str), encoding="utf-8")
+    _read_district.cache_clear()
+    return settings().district
 
 
 @st.composite

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
-import yaml
-
+from calendars import write_calendar
 from district.catalog import find_dataset
 from district.database import engine, sync_calendar
-from district.settings import PROJECT, District, _read_district, settings
+from district.settings import PROJECT
 from importing import Place
 
 YEAR = {"end_year": 2027, "first_day": "2026-08-12", "last_day": "2027-05-26"}
@@ -17,15 +15,6 @@ TERMS = [
     {"code": "S1", "begin": "2026-08-12", "end": "2026-12-31", "grading": {"begin": "2026-12-14", "end": "2027-01-06"}},
     {"code": "S2", "begin": "2027-01-01", "end": "2027-05-26"},
 ]
-
-
-def write_calendar(place: Place, *years: dict[str, Any]) -> District:
-    """Puts school years in the settings file and reads it again."""
-    path = place.folder / "district.yaml"
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**content, "school_years": years}, default=str), encoding="utf-8")
-    _read_district.cache_clear()
-    return settings().district
 
 
 def counts(place: Place) -> dict[str, int]:

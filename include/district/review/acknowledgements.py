@@ -6,7 +6,7 @@ import datetime
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, literal, select
+from sqlalchemy import BigInteger, Connection, Row, cast, func, insert, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from district import import_log
@@ -113,7 +113,7 @@ def _last_rows(connection: Connection, dataset: Dataset, rule_id: str) -> int | 
         .where(
             import_run.c.dataset == dataset.name,
             import_issue.c.rule_id == rule_id,
-            import_issue.c.severity == literal("warning"),
+            import_issue.c.severity == "warning",
         )
         .group_by(import_run.c.id)
         .order_by(import_run.c.id.desc())
@@ -134,7 +134,7 @@ def _newest(connection: Connection, dataset: Dataset) -> list[Row[Any]]:
 
 def _warnings(connection: Connection, run_id: int) -> list[Row[Any]]:
     """A run's warnings, one row per rule."""
-    rows = func.sum(import_issue.c.rows).label("rows")
+    rows = cast(func.sum(import_issue.c.rows), BigInteger).label("rows")
     query = (
         select(
             import_issue.c.rule_id,
