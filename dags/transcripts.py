@@ -17,6 +17,7 @@ TRANSCRIPTS = Dataset(
     extract=Files("transcripts_*.csv"),
     key=("student_id", "school_id", "course_code", "school_year", "term_code", "mark_type_code"),
     scope=("school_year",),
+    history=True,
     columns=(
         Column("student_id", personal=True),
         Column("school_id", description="The school that gave the mark."),

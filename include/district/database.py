@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, NullPool, Select, Table, create_engin
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from district.calendar.record import recorded_calendar
 from district.calendar.rows import calendar_rows
 from district.dataset import Dataset
 from district.run import ImportStopped
@@ -119,8 +120,8 @@ def ensure_target(connection: Connection, dataset: Dataset) -> Table:
 
 
 def sync_calendar(connection: Connection) -> None:
-    """Makes the calendar's tables equal to the settings file, for rules in SQL; touches only what differs."""
-    wanted = calendar_rows(settings().district)
+    """Makes the calendar's tables equal to the settings file and the turns on record; touches only what differs."""
+    wanted = calendar_rows(recorded_calendar(connection))
     for table in CALENDAR:
         rows = wanted[table.name]
         current = {tuple(row) for row in connection.execute(table.select())}

@@ -118,6 +118,8 @@ class Dataset:
     layout: Layout = field(default_factory=Layout)
     gate: Gate = field(default_factory=Gate)
     partition: str = "night"
+    history: bool = False
+    """Whether a delivery holds earlier school years beside the current one, and may mend them after they are closed."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

@@ -188,12 +188,11 @@ def parent_run(connection: Connection, parent: str, partition: str) -> Row[Any] 
     return connection.execute(query.limit(1)).first()
 
 
-def is_strict(connection: Connection, run: Row[Any]) -> bool:
-    """Whether a run is judged as semester change is: it is one, or releases what one held."""
+def judged_as(connection: Connection, run: Row[Any]) -> str:
+    """The kind that a run is judged as: its own, or that of the run whose held rows it releases."""
     if run.about_id is None:
-        return bool(run.kind == "semester_change")
-    kind = connection.execute(select(import_run.c.kind).where(import_run.c.id == run.about_id)).scalar_one()
-    return bool(kind == "semester_change")
+        return str(run.kind)
+    return str(connection.execute(select(import_run.c.kind).where(import_run.c.id == run.about_id)).scalar_one())
 
 
 def left_in_staging(connection: Connection, dataset: Dataset) -> list[int]:

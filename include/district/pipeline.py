@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, exists, func, select, text
 
 from district import import_log, issues
+from district.calendar.record import recorded_calendar
 from district.carried import reread
 from district.database import engine
 from district.dataset import Dataset
@@ -38,7 +39,7 @@ from district.semester_change.sign_off import check_strict, unsigned
 from district.settings import settings
 from district.trouble import recorded
 from district.validate.batch import drop_views, validate_batch
-from district.validate.parameters import day_parameters
+from district.validate.parameters import day_parameters, judged_years
 from district.validate.suite import read_suite
 
 
@@ -170,10 +171,12 @@ def close(dataset: Dataset, *, run_key: str, preview: bool = False) -> None:
 def _validate(dataset: Dataset, run: Row[Any]) -> None:
     _restage_if_lost(dataset, run)
     with engine().connect() as connection:
-        strict = import_log.is_strict(connection, run)
+        kind = import_log.judged_as(connection, run)
+        years = judged_years(recorded_calendar(connection), run.night, kind)
         last = import_log.last_loaded(connection, dataset, run.partition, run.scope)
+    strict = kind == "semester_change"
     suite = read_suite(dataset, settings().expectations_folder, strict=strict)
-    parameters = {**day_parameters(run.night), "min_rows": last.read // 2 or 1 if last is not None else 1}
+    parameters = {**day_parameters(run.night, years), "min_rows": last.read // 2 or 1 if last is not None else 1}
     validate_batch(engine(), dataset, suite, parameters, run)
     if strict:
         foresee(dataset, run, last)

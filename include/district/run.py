@@ -22,7 +22,7 @@ State = Literal[
 ]
 
 
-RunKind = Literal["import", "release", "undo", "semester_change"]
+RunKind = Literal["import", "release", "undo", "semester_change", "rehearsal"]
 
 
 @dataclass(frozen=True, kw_only=True)

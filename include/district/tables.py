@@ -81,7 +81,7 @@ mail = Table(
     comment="The outbox. Counts and titles only, never a value of a row.",
 )
 
-_KINDS = "import, release, undo or semester_change."
+_KINDS = "import, release, undo, semester_change or rehearsal."
 import_run = Table(
     "import_run",
     metadata,

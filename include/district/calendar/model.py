@@ -109,8 +109,6 @@ class SchoolYear(CalendarPart):
                 f"school year {self.end_year} must end in {self.end_year}, after its first day; "
                 f"it goes from {self.first_day} to {self.last_day}"
             )
-        if self.turning_day > self.first_day:
-            raise ValueError(f"school year {self.end_year} turns on {self.turns_on}, after its first day")
         named = [school for dates in self.schools for school in dates.schools]
         for school in named:
             if named.count(school) > 1:

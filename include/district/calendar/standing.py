@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -70,6 +71,26 @@ def current_years(district: DistrictCalendar, day: datetime.date) -> tuple[Schoo
     """The current school years of all schools, the district's own first; several where schools turn on other days."""
     found = (current_year(district, school_id, day) for school_id in district.calendars)
     return tuple(dict.fromkeys(year for year in found if year is not None))
+
+
+def years_with(district: DistrictCalendar, day: datetime.date, status: Status) -> tuple[SchoolYear, ...]:
+    """The school years that have a status at any school on a date, the district's own first."""
+    found = (
+        year
+        for school_id in district.calendars
+        for year in district.years_of(school_id)
+        if statuses(district, school_id, day)[year.end_year] == status
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def closed_years(district: DistrictCalendar, day: datetime.date, years: Collection[int]) -> frozenset[int]:
+    """Those of some school years that are closed at any school on a date, the ones before the calendar included."""
+    found: set[int] = set()
+    for school_id in district.calendars if district.school_years else ():
+        known = statuses(district, school_id, day)
+        found |= {year for year in years if known.get(year) == "closed" or year < min(known)}
+    return frozenset(found)
 
 
 def statuses(district: DistrictCalendar, school_id: str, day: datetime.date) -> dict[int, Status]:

@@ -19,6 +19,8 @@ class School(CalendarPart):
     name: str = ""
     groups: tuple[str, ...] = ()
     """Names under which the calendar speaks of several schools at once."""
+    last_year: int | None = None
+    """The school year after which it closes, by the year in which it ends."""
 
 
 class DistrictCalendar(CalendarPart):
@@ -37,6 +39,9 @@ class DistrictCalendar(CalendarPart):
         for school in ("", *(school.school_id for school in self.schools)):
             who = f" of school {school}" if school else ""
             years = self.years_of(school)
+            for year in years:
+                if year.turning_day > year.first_day:
+                    raise ValueError(f"school year {year.end_year}{who} turns on {year.turns_on}, after its first day")
             for before, after in pairwise(years):
                 if after.turning_day <= before.last_day:
                     raise ValueError(

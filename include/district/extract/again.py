@@ -38,6 +38,7 @@ def stage_again(dataset: Dataset, held: Row[Any], run_key: str) -> int:
             partition=held.partition,
             run_key=run_key,
             night=held.night,
+            unnoticed=held.unnoticed,
             kind="release",
             about_id=held.id,
         )
@@ -47,7 +48,7 @@ def stage_again(dataset: Dataset, held: Row[Any], run_key: str) -> int:
         seed_crosswalk(connection, settings().crosswalks_folder)
         ensure_target(connection, dataset)
         rules, versions = versions_of(
-            connection, dataset, import_log.layout_of(held), held.night, strict=held.kind == "semester_change"
+            connection, dataset, import_log.layout_of(held), held.night, kind=held.kind
         )
         same = {name: held._mapping[name] for name in ("delivery_id", "layout", "plan", "scope")}
         import_log.update_run(connection, run_id, rules=rules, versions=versions, **same)

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from district import import_log, issues
+from district.calendar.record import recorded_calendar
 from district.codes import crosswalk_version, seed_crosswalk
 from district.database import engine, ensure_target, prepare_alone, sync_calendar
 from district.dataset import Dataset
@@ -30,9 +31,11 @@ from district.run import Aside, Blocked, Held, NotArrived, Refused, RunKind, Run
 from district.semester_change.nights import change_facts, check_calendar
 from district.settings import settings
 from district.tables import delivery, import_run
-from district.validate.parameters import bounding_days
+from district.validate.parameters import bounding_days, judged_years
 from district.validate.suite import suite_text
 
+NEXT_YEAR = "next_year"
+"""The sub-folder of the drop folder in which the next school year's extracts arrive."""
 # Seconds by which a sender's clock may run ahead.
 CLOCK_TOLERANCE = 3600
 STALE = FileWarning(
@@ -65,7 +68,14 @@ def arrive(
     # Committed first, so that what is wrong from here on has a row to be recorded in.
     with engine().begin() as connection:
         run_id = import_log.open_run(
-            connection, dataset, partition=partition, run_key=run_key, night=night, unnoticed=preview, kind=kind
+            connection,
+            dataset,
+            partition=partition,
+            run_key=run_key,
+            night=night,
+            # The night's digest, the data sets that wait and later nights go by the night's own runs.
+            unnoticed=preview or kind == "rehearsal",
+            kind=kind,
         )
     with engine().begin() as connection:
         prepare_alone(connection)
@@ -76,10 +86,12 @@ def arrive(
             drop_staging(connection, dataset, left)
     if file is None:
         check_calendar(dataset, night, kind=kind, steps_aside=steps_aside)
-        _check_night(dataset, night)
-        _check_parents(dataset, partition, kind)
+        if kind != "rehearsal":
+            _check_night(dataset, night)
+            _check_parents(dataset, partition, kind)
+        folder = config.drop_folder / NEXT_YEAR if kind == "rehearsal" else config.drop_folder
         try:
-            arrival = find_delivery(dataset.extract, config.drop_folder, partition=partition)
+            arrival = find_delivery(dataset.extract, folder, partition=partition)
         except NotArrived:
             if dataset.partition == "night":
                 raise
@@ -91,7 +103,7 @@ def arrive(
     if layout is None:
         chosen = choose_layout(chosen, layouts_of(dataset.name, config.layouts_folder), partition=partition)
     with engine().begin() as connection:
-        rules, versions = versions_of(connection, dataset, chosen, night, strict=kind == "semester_change")
+        rules, versions = versions_of(connection, dataset, chosen, night, kind=kind)
         import_log.update_run(connection, run_id, layout=asdict(chosen), rules=rules, versions=versions)
         delivery_id = _known_delivery(connection, dataset, arrival)
         # A file that was loaded before costs its checksum.
@@ -114,7 +126,8 @@ def arrive(
         run = connection.execute(select(import_run).where(import_run.c.id == run_id)).one()
         staged = stage_delivery(connection, landed, chosen, plan, dataset, run, whole=file is not None)
         _check_rows(staged.rows, arrival)
-        check_scope(dataset, staged.census, partition=partition, by_hand=file is not None)
+        calendar = recorded_calendar(connection)
+        check_scope(dataset, staged.census, calendar, partition=partition, kind=kind, by_hand=file is not None)
         scope = [[str(value) for value in values] for values in staged.census.scopes(dataset)]
         last = import_log.last_loaded(connection, dataset, partition, scope)
         by_hand = file is not None
@@ -257,13 +270,15 @@ def carry_forward(connection: Connection, dataset: Dataset, run_id: int, last: R
 
 
 def versions_of(
-    connection: Connection, dataset: Dataset, layout: Layout, night: datetime.date, *, strict: bool
+    connection: Connection, dataset: Dataset, layout: Layout, night: datetime.date, *, kind: str
 ) -> tuple[str, str]:
     """Two digests: of what each row is judged by tonight, and of what a file is judged by on any night.
 
     While the first stays, a row whose line and parents stay is worth the same; while the second stays, a file is.
     """
+    strict = kind == "semester_change"
     suite = suite_text(dataset, settings().expectations_folder, strict=strict)
+    years = judged_years(recorded_calendar(connection), night, kind)
     rules = [
         repr(dataset),
         json.dumps(asdict(layout), sort_keys=True),
@@ -280,7 +295,7 @@ def versions_of(
             import_run.c.dataset == parent.dataset, import_run.c.state == "loaded"
         )
         parents.append(repr(connection.execute(query).scalar()))
-    return _digest([*rules, repr(bounding_days(suite, night))]), _digest([*rules, *parents])
+    return _digest([*rules, repr(bounding_days(suite, night, years))]), _digest([*rules, *parents])
 
 
 def _digest(parts: list[str]) -> str:

@@ -9,9 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from district.calendar.standing import current_years
+from district.calendar.model import Status
+from district.calendar.standing import current_years, statuses
+from district.calendar.whole import DistrictCalendar
 from district.dataset import Dataset
-from district.run import Refused
+from district.run import Refused, RunKind
 from district.settings import settings
 from district.tables import census_columns, finding_table, staging_table
 
@@ -49,20 +51,26 @@ def take_census(connection: Connection, dataset: Dataset, run_id: int) -> Census
     return Census(names=names, rows=Counter({tuple(values): n for *values, n in connection.execute(counted)}))
 
 
-def check_scope(dataset: Dataset, census: Census, *, partition: str, by_hand: bool) -> None:
-    """Compares what the delivery holds with the run's partition and the district's schools.
+def check_scope(
+    dataset: Dataset, census: Census, calendar: DistrictCalendar, *, partition: str, kind: RunKind, by_hand: bool
+) -> None:
+    """Compares what the delivery holds with the run's partition, the calendar and the district's schools.
 
-    A file given ``by_hand`` may be of any year and source, but not of another administration.
+    A file given ``by_hand`` may be of any year and source, but not of another administration. A rehearsal holds the
+    next school year alone, and a night's import nothing of it.
 
     Raises:
         Refused: the file is another administration's, year's or district's.
     """
     if dataset.partition != "night":
         _check_partition(dataset, census, partition)
+    if kind == "rehearsal":
+        _check_rehearsed(census, calendar, partition)
     if by_hand:
         return
-    if dataset.partition == "night":
-        _check_school_year(census, partition)
+    if dataset.partition == "night" and kind != "rehearsal":
+        _check_school_year(census, calendar, partition)
+        _check_not_ahead(census, calendar, partition)
     _check_schools(census)
 
 
@@ -77,8 +85,8 @@ def _check_partition(dataset: Dataset, census: Census, partition: str) -> None:
         raise Refused(message, rule_id="file.partition")
 
 
-def _check_school_year(census: Census, partition: str) -> None:
-    current = {year.end_year for year in current_years(settings().district, datetime.date.fromisoformat(partition))}
+def _check_school_year(census: Census, calendar: DistrictCalendar, partition: str) -> None:
+    current = {year.end_year for year in current_years(calendar, datetime.date.fromisoformat(partition))}
     if "school_year" not in census.names or not current:
         return
     present = census.present("school_year")
@@ -87,6 +95,51 @@ def _check_school_year(census: Census, partition: str) -> None:
         tonight = " and ".join(map(str, sorted(current)))
         message = f"Every row is of school year {listed}; this night belongs to {tonight}. Send the current export."
         raise Refused(message, rule_id="file.school_year")
+
+
+def _check_not_ahead(census: Census, calendar: DistrictCalendar, partition: str) -> None:
+    """Before its year has turned, a row of the next school year has no business among tonight's."""
+    ahead = _rows_by_status(census, calendar, partition, "next", "planned")
+    if not ahead.total():
+        return
+    years = ", ".join(map(str, sorted(ahead)))
+    message = (
+        f"{ahead.total():,} rows are of school year {years}, which has not begun. Have the SIS write the current year "
+        "alone, and the next one's rows into next_year/; once it has begun, school_year_rollover turns the year."
+    )
+    raise Refused(message, rule_id="file.next_year")
+
+
+def _check_rehearsed(census: Census, calendar: DistrictCalendar, partition: str) -> None:
+    """A rehearsal touches no row of a year that has begun, is over, or lies further ahead."""
+    others = _rows_by_status(census, calendar, partition, "current", "closing", "closed", "planned")
+    if not others.total():
+        return
+    years = ", ".join(map(str, sorted(others)))
+    message = f"{others.total():,} rows are of school year {years}; next_year/ is for the next one's rows alone."
+    raise Refused(message, rule_id="file.not_next_year")
+
+
+def _rows_by_status(census: Census, calendar: DistrictCalendar, partition: str, *wanted: str) -> Counter[int]:
+    """How many rows there are of each school year with such a status at its row's school."""
+    if "school_year" not in census.names or not calendar.school_years:
+        return Counter()
+    night = datetime.date.fromisoformat(partition)
+    known = {school_id: statuses(calendar, school_id, night) for school_id in calendar.calendars}
+    year_at = census.names.index("school_year")
+    school_at = census.names.index("school_id") if "school_id" in census.names else None
+    found: Counter[int] = Counter()
+    for values, rows in census.rows.items():
+        year = values[year_at]
+        school = values[school_at] if school_at is not None else ""
+        if year is not None and _status(known.get(school, known[""]), year) in wanted:
+            found[year] += rows
+    return found
+
+
+def _status(known: dict[int, Status], year: int) -> Status:
+    """The status of a year; one before the calendar is over, and one behind it is yet to come."""
+    return known.get(year, "closed" if year < min(known) else "planned")
 
 
 def _check_schools(census: Census) -> None:

@@ -120,8 +120,8 @@ def usual_counts(connection: Connection, dataset: Dataset, run: Row[Any]) -> dic
 
 
 def counts_of_last_year(connection: Connection, dataset: Dataset, run: Row[Any]) -> dict[str, int]:
-    """How many rows of each school came about this date a year ago."""
-    if dataset.partition != "night":
+    """How many rows of each school came about this date a year ago; a rehearsal's were not those of that night."""
+    if dataset.partition != "night" or run.kind == "rehearsal":
         return {}
     day = run.night - datetime.timedelta(days=365)
     distance = func.abs(import_run.c.night - day)
@@ -134,6 +134,7 @@ def counts_of_last_year(connection: Connection, dataset: Dataset, run: Row[Any])
         .where(
             import_run.c.dataset == dataset.name,
             import_run.c.state == "loaded",
+            ~import_run.c.unnoticed,
             ~school_change.c.held,
             import_run.c.night.between(day - AROUND, day + AROUND),
         )

@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from district import import_log
+from district.calendar.record import recorded_calendar
+from district.calendar.standing import closed_years
 from district.calendar.strictness import gate_for
 from district.dataset import Dataset
 from district.load.gate import PARENT_HELD, Judgement, Reason, judge
@@ -36,7 +38,10 @@ def judge_load(
         own={school: gate_for(dataset, run.night, school) for school in settings().district.calendars[1:]},
         parts=changes.parts,
         last_read=last.read if last is not None else 0,
-        stopping=_stopping(connection, run, first=loader.first and (gate.first or settings().first_load) == "hold"),
+        stopping=[
+            *_stopping(connection, run, first=loader.first and (gate.first or settings().first_load) == "hold"),
+            *(() if loader.first else _amends(connection, dataset, run, changes)),
+        ],
         waiting=_held_by_parents(connection, dataset, run),
         approved=decisions.schools_of(relied_on),
     )
@@ -77,9 +82,26 @@ def _stopping(connection: Connection, run: Row[Any], *, first: bool) -> list[Rea
     return reasons
 
 
+def _amends(connection: Connection, dataset: Dataset, run: Row[Any], changes: Changes) -> list[Reason]:
+    """What holds a delivery that would change a closed school year: only an amendment with a reason may.
+
+    Of a data set that sends its history with every file, only a delivery of closed years alone is one.
+    """
+    changed = changes.inserted + changes.updated + changes.withdrawn
+    if dataset.partition != "night" or "school_year" not in dataset.scope or not changed:
+        return []
+    sent = {int(values[dataset.scope.index("school_year")]) for values in run.scope}
+    closed = closed_years(recorded_calendar(connection), run.night, sent)
+    if not closed or (dataset.history and closed != sent):
+        return []
+    listed = ", ".join(map(str, sorted(closed)))
+    text = f"School year {listed} is closed. Approve it as an amendment of that year, and say what was corrected."
+    return [Reason(school_id=WHOLE, rule_id="year.closed", text=text)]
+
+
 def _held_by_parents(connection: Connection, dataset: Dataset, run: Row[Any]) -> frozenset[str]:
-    """The schools that a parent's newest run of the same night holds."""
-    if dataset.partition != "night":
+    """The schools that a parent's newest run of the same night holds; a rehearsal waits for none of the night's own."""
+    if dataset.partition != "night" or run.kind == "rehearsal":
         return frozenset()
     held: set[str] = set()
     for parent in dataset.parents:

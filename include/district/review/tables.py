@@ -116,3 +116,13 @@ readiness = Table(
     Index("readiness_by_year", "school_year", "checked_at"),
     comment="How much of next year's data is there, by school and check.",
 )
+
+year_turn = Table(
+    "year_turn",
+    metadata,
+    Column("school_year", Integer, primary_key=True, autoincrement=False),
+    Column("rehearsed_since", Date, nullable=False, comment="The first night of its rehearsal."),
+    Column("turned_on", Date, comment="From this night on it is the current year; empty: it waits."),
+    Column("decision_id", ForeignKey(f"{IMPORT_LOG}.decision.id")),
+    comment="School years that were rehearsed: they begin when a person says so, and not before their day.",
+)

@@ -7,15 +7,20 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from district.calendar.standing import current_years
-from district.settings import settings
+from district.calendar.model import SchoolYear
+from district.calendar.standing import current_years, years_with
+from district.calendar.whole import DistrictCalendar
 
 UPPER_BOUND = "max_value"
 
 
-def day_parameters(night: datetime.date) -> dict[str, str]:
+def judged_years(calendar: DistrictCalendar, night: datetime.date, kind: str) -> tuple[SchoolYear, ...]:
+    """The school years that a night's rows are of: the current ones, and in a rehearsal the next."""
+    return years_with(calendar, night, "next") if kind == "rehearsal" else current_years(calendar, night)
+
+
+def day_parameters(night: datetime.date, years: tuple[SchoolYear, ...]) -> dict[str, str]:
     """The days that a night's rules may ask for, as Great Expectations compares them."""
-    years = current_years(settings().district, night)
     first = min((year.first_day for year in years), default=night)
     end = max((year.last_day for year in years), default=night)
     days = {
@@ -27,14 +32,14 @@ def day_parameters(night: datetime.date) -> dict[str, str]:
     return {name: f"{day.isoformat()}T00:00:00" for name, day in days.items()}
 
 
-def bounding_days(suite: str, night: datetime.date) -> dict[str, str]:
+def bounding_days(suite: str, night: datetime.date, years: tuple[SchoolYear, ...]) -> dict[str, str]:
     """The days by which tonight may judge a row otherwise than last night: all but upper bounds, which only rise."""
     try:
         content = json.loads(suite)
     except (json.JSONDecodeError, RecursionError):
         return {}  # held, with a reason, when it is read to be used
     asked = {name for where, name in _references(content, "") if where != UPPER_BOUND}
-    return {name: day for name, day in day_parameters(night).items() if name in asked}
+    return {name: day for name, day in day_parameters(night, years).items() if name in asked}
 
 
 def _references(value: Any, where: str) -> Iterator[tuple[str, str]]:
