@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     """Whether the very first load of a table waits until a person has approved it as the baseline."""
     hold_hours: float = Field(default=24.0, gt=0)
     """Hours that a hold waits for a decision, and that a load may rely on one."""
+    ready_share: float = Field(default=0.98, ge=0, le=1)
+    """Share of a school year's readiness below which it turns only if the data person says so expressly."""
     smtp_host: str = "localhost"
     """The district's mail server."""
     smtp_port: int = 25

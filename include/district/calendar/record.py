@@ -1,4 +1,4 @@
-"""The calendar as people have turned it: a rehearsed school year begins when somebody says so, not by its date alone."""
+"""The calendar as people have turned it: a school year that was rehearsed begins when a person says so."""
 
 from __future__ import annotations
 

@@ -1,0 +1,97 @@
+"""Turning the year: a dated step that a person takes, with a reason. It changes the calendar's record, and no row."""
+
+from __future__ import annotations
+
+import datetime
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from district.calendar.whole import DistrictCalendar
+from district.database import engine, prepare_alone, sync_calendar
+from district.review.tables import decision, year_turn
+from district.rollover.readiness import Readiness, assess
+from district.run import NotAllowed
+from district.settings import DATA_PERSON, settings
+
+NOT_READY = "without"
+"""How a decision to turn a year that is not ready is recorded: without what is missing."""
+
+
+def waiting_turn(connection: Connection, night: datetime.date) -> int | None:
+    """The rehearsed school year that may be turned on a night; None where none waits, or its day has not come."""
+    query = select(year_turn.c.school_year).where(year_turn.c.turned_on.is_(None)).order_by(year_turn.c.school_year)
+    for year in connection.execute(query).scalars():
+        day = turning_day(settings().district, year)
+        if day is not None and day <= night:
+            return int(year)
+    return None
+
+
+def turning_day(calendar: DistrictCalendar, year: int) -> datetime.date | None:
+    """The first day on which a school year may be turned: that of the school that turns first."""
+    days = [
+        each.turning_day
+        for school_id in calendar.calendars
+        for each in calendar.years_of(school_id)
+        if each.end_year == year
+    ]
+    return min(days, default=None)
+
+
+def turn_year(
+    year: int, *, night: datetime.date, person: str, role: str, reason: str, although_not_ready: bool = False
+) -> Readiness:
+    """Makes a rehearsed school year the current one from a night on, and the one before it *closing*.
+
+    The nights go by the new year from then on, at each school from its own day. No row of any year is touched.
+    Returns what there was for the year.
+
+    Raises:
+        NotAllowed: the role may not, no reason is given, its day has not come, it has turned already or was never
+            rehearsed, or it is not ready and nobody said that it turns all the same.
+    """
+    if role != DATA_PERSON or not person.strip():
+        raise NotAllowed(f"{person or 'Nobody'} may not turn the year: that needs the role {DATA_PERSON}.")
+    if not reason.strip():
+        raise NotAllowed("Give a reason: who said that the year begins, and what is still missing?")
+    with engine().begin() as connection:
+        prepare_alone(connection)
+        _check_waits(_find(connection, year), year, night)
+        found = assess(connection, year, night)
+        if not found.ready and not although_not_ready:
+            raise NotAllowed(
+                f"{year} is {found.score:.0%} ready, and {settings().ready_share:.0%} are asked for: "
+                f"{len(found.checklist)} points are open. See `district readiness`, or say that it turns all the same."
+            )
+        values = {
+            "dataset": "",
+            "partition": str(year),
+            "sha256": "",
+            "kind": "year",
+            "choice": "approve" if found.ready else NOT_READY,
+            "person": person.strip(),
+            "role": role,
+            "reason": reason.strip(),
+            "expires_at": func.clock_timestamp(),
+        }
+        made = connection.execute(insert(decision).values(schools=[], **values).returning(decision.c.id)).scalar_one()
+        turned = update(year_turn).where(year_turn.c.school_year == year)
+        connection.execute(turned.values(turned_on=night, decision_id=made))
+        sync_calendar(connection)
+    return found
+
+
+def _find(connection: Connection, year: int) -> Row[tuple[object, ...]] | None:
+    return connection.execute(select(year_turn).where(year_turn.c.school_year == year)).first()
+
+
+def _check_waits(row: Row[tuple[object, ...]] | None, year: int, night: datetime.date) -> None:
+    day = turning_day(settings().district, year)
+    if day is None:
+        raise NotAllowed(f"The calendar does not have the school year {year}; add it to the settings file.")
+    if row is None:
+        raise NotAllowed(f"{year} was not rehearsed: it turns by its date, on {day}, and nothing waits.")
+    if row.turned_on is not None:
+        raise NotAllowed(f"{year} turned on {row.turned_on} already.")
+    if night < day:
+        raise NotAllowed(f"{year} turns on {day} at the earliest; tonight is {night}.")
