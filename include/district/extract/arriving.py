@@ -33,6 +33,8 @@ from district.tables import delivery, import_run
 from district.validate.parameters import bounding_days
 from district.validate.suite import suite_text
 
+WAITS = "run.waits_for_parent"
+"""The verdict of a run that has not arrived because a parent's semester change has not loaded."""
 # Seconds by which a sender's clock may run ahead.
 CLOCK_TOLERANCE = 3600
 STALE = FileWarning(
@@ -236,7 +238,9 @@ def _check_parents(dataset: Dataset, partition: str, kind: RunKind) -> None:
         for parent in dataset.parents:
             run = import_log.parent_run(connection, parent.dataset, partition)
             if kind == "semester_change" and (run is None or run.kind != kind or run.state not in import_log.FINAL):
-                raise NotArrived(f"{parent.dataset} of {partition} has not loaded yet; it waits for people.")
+                raise NotArrived(
+                    f"{parent.dataset} of {partition} has not loaded yet; it waits for people.", rule_id=WAITS
+                )
             if run is not None and run.state == "aside":
                 raise Aside(f"{parent.dataset} stepped aside, and {dataset.name} depends on it. {run.reason}")
             if run is not None and run.state not in ("loaded", "unchanged"):
