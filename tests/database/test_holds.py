@@ -113,7 +113,7 @@ def test_the_same_file_again_is_held_again_until_it_is_approved(loaded: Place) -
     fourth = half_missing(loaded, run_key="night-5", night="2026-11-23")
     assert (fourth.state, fourth.rule_id, len(of_school(loaded, "0101"))) == ("loaded", "", 10)
     assert half_missing(loaded, run_key="night-6", night="2026-11-24").state == "unchanged"
-    assert released("night-4") == "release.not_approved"
+    assert released("night-4") == "run.not_approved"
 
 
 TAMPERED = {
@@ -137,7 +137,7 @@ def test_what_is_no_decision_on_this_delivery_releases_nothing(loaded: Place, wh
     say()
     before = loaded.table_hash()
     loaded.execute(TAMPERED[what])
-    assert released() == "release.not_approved"
+    assert released() == "run.not_approved"
     assert loaded.table_hash() == before
 
 
@@ -154,7 +154,7 @@ def test_a_decision_that_runs_out_while_it_is_staged_releases_nothing(
         loaded.execute(TAMPERED["expired"])
 
     monkeypatch.setattr(pipeline, "_validate", slowly)
-    assert released() == "release.not_approved"
+    assert released() == "run.not_approved"
     assert loaded.table_hash() == before
     assert loaded.rows("select state, kind from import_log.import_run order by id desc limit 1") == [
         {"state": "held", "kind": "release"}
@@ -186,7 +186,7 @@ def test_nobody_decides_twice_or_too_late(loaded: Place) -> None:
     say(choice="reject")
     with pytest.raises(NotAllowed, match=r"Pat has decided already \(reject\)"):
         say()
-    assert released() == "release.not_approved"
+    assert released() == "run.not_approved"
     half_missing(loaded, run_key="night-3", night="2026-11-21")
     loaded.execute("update import_log.hold set expires_at = now() - interval '1 second' where state = 'open'")
     assert waiting(CHILDREN, "night-3") is None

@@ -142,7 +142,7 @@ def _check_release(connection: Connection, dataset: Dataset, held_run: int, usab
         message = f"{dataset.name}: a newer delivery has come in the place of this one. Nothing was loaded."
         raise Held(message, rule_id="run.overtaken")
     message = f"{dataset.name}: no decision lets this delivery through, or it came too late. Nothing was loaded."
-    raise Held(message, rule_id="release.not_approved")
+    raise Held(message, rule_id="run.not_approved")
 
 
 def run_key_of(dataset: Dataset, run_id: int) -> str:
