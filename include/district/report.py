@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
-from sqlalchemy import Row, and_, func, select
+from sqlalchemy import Connection, Row, and_, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from district import import_log
@@ -193,11 +193,22 @@ def note(dataset: Dataset, run_key: str) -> str:
             return "No import run yet."
         issues = rules_of(connection, run.id)
         outcome = find_outcome(connection, dataset, run_key)
-    counts = " · ".join(f"{name} {run._mapping[name]:,}" for name in import_log.COUNTS if name != "superseded")
-    parts = [f"**{run.state.upper()}** {run.partition}: {counts.replace('read', 'processed', 1)}", run.reason]
-    if outcome is not None:
-        parts.append(outcome.sentence)
+        released = _released(connection, run)
+    parts = [_counts(run), outcome.sentence if outcome else ""]
+    parts += [f"Then released: {_counts(each)}" for each in released]
+    parts.append(run.reason)
     lines = [f"- **{each.word}**, {each.rows:,} {each.noun}: {each.title}. {each.fix}" for each in issues[:NOTED]]
     more = len(issues) - NOTED
     parts.append("\n".join(lines + [f"- and {more} more: `district status {dataset.name}`"] * (more > 0)))
     return "\n\n".join(part for part in parts if part)
+
+
+def _counts(run: Row[Any]) -> str:
+    counts = " · ".join(f"{name} {run._mapping[name]:,}" for name in import_log.COUNTS if name != "superseded")
+    return f"**{run.state.upper()}** {run.partition}: {counts.replace('read', 'processed', 1)}"
+
+
+def _released(connection: Connection, run: Row[Any]) -> list[Row[Any]]:
+    """The runs that loaded what this one held."""
+    query = select(import_run).where(import_run.c.about_id == run.id, import_run.c.kind == "release")
+    return list(connection.execute(query.order_by(import_run.c.id)))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime
-import urllib.parse
+import logging
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import ExceptionRetryPolicy, Param, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from district.review.tables import WHOLE
+from district.links import run_url
+from district.run import ImportStopped
 from district.settings import settings
 from district_airflow.tasks import leave_note, said
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 CHOICES = {"Approve": "approve", "Load without the held schools": "without", "Reject": "reject"}
 """What a person may choose, and what the record calls it."""
 REFUSED = "refused"
+
+log = logging.getLogger(__name__)
 
 
 class AnswerRefused(AirflowException):
@@ -69,15 +72,18 @@ class ReviewOperator(HITLOperator):
         review = said(lambda: waiting(self.dataset, run_key), run_key)
         if review is not None:
             self._ask(review, context)
-        if outcome is None or outcome.state == "superseded":
-            raise AirflowSkipException("Nothing waits for a person." if outcome is None else outcome.sentence)
+        if outcome is None:
+            raise AirflowSkipException("Nothing waits for a person.")
         leave_note(self.dataset, context["ti"], run_key)
+        if outcome.state == "superseded":
+            raise AirflowSkipException(outcome.sentence)
         if outcome.state == "expired":
             raise AirflowFailException(outcome.sentence)
         return {"choice": outcome.choice, "person": outcome.person}  # the task was cleared after the answer
 
     def _ask(self, review: Review, context: Context) -> NoReturn:
         from district.review.preview import as_markdown
+        from district.review.tables import WHOLE
 
         self.options = [label for label, choice in CHOICES.items() if choice in review.choices]
         schools = len(review.held - {WHOLE})
@@ -96,7 +102,7 @@ class ReviewOperator(HITLOperator):
         who = ", ".join(people) or f"nobody yet: add who has the role {self.dataset.owner} to `people` in the settings"
         return (
             f"May decide: {who}. A reason is needed, and kept with your name; without one this comes back. "
-            f"[The run]({run_url(self.dataset, run_key)})"
+            f"[The run]({run_url(self.dataset.name, run_key)})"
         )
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
@@ -140,13 +146,8 @@ def assignable(dataset: Dataset) -> list[str]:
     return settings().district.deciders(dataset.owner) if named else []
 
 
-def run_url(dataset: Dataset, run_key: str) -> str:
-    """Where a run stands in Airflow."""
-    return f"{settings().ui_url}/dags/{dataset.name}/runs/{urllib.parse.quote(run_key, safe='')}"
-
-
-def expire_holds() -> int:
-    """Ends what nobody decided about in time, and reminds by mail."""
+def expire_holds() -> None:
+    """Ends what nobody decided about in time, and reminds by mail; a mail that cannot be sent now waits."""
     from district.database import engine
     from district.notify.mail import send_waiting
     from district.review.holds import expire
@@ -154,5 +155,7 @@ def expire_holds() -> int:
     with engine().begin() as connection:
         expired = expire(connection)
     if expired:
-        send_waiting()
-    return expired
+        try:
+            send_waiting()
+        except ImportStopped as stopped:
+            log.warning("%s", stopped)

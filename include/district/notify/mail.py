@@ -13,8 +13,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from district import import_log
 from district.database import engine
 from district.issues import rules_of
+from district.links import question_url
 from district.review.holds import expire, held_schools, review_of
 from district.run import ImportStopped
 from district.settings import settings
@@ -200,7 +202,14 @@ def _queue(
 def _told(connection: Connection, run: Row[Any]) -> dict[str, Any]:
     issues = rules_of(connection, run.id)
     more = len(issues) - ISSUES_SHOWN
-    return {**run._mapping, "good": run.state in _GOOD, "issues": issues[:ISSUES_SHOWN], "more": max(0, more)}
+    asks = review_of(connection, run) is not None and not run.run_key.startswith(import_log.BY_HAND)
+    return {
+        **run._mapping,
+        "good": run.state in _GOOD,
+        "issues": issues[:ISSUES_SHOWN],
+        "more": max(0, more),
+        "question": question_url(run.dataset, run.run_key) if asks else "",
+    }
 
 
 def _headline(connection: Connection, runs: list[Row[Any]]) -> str:
