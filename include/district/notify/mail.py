@@ -96,6 +96,7 @@ def queue_digest(connection: Connection, night: datetime.date) -> int:
     bad = [run for run in shown if run.state not in _GOOD]
     aside = sum(run.state == "aside" for run in shown)
     outcome = f"{len(bad)} of {len(shown)} did not load" if bad else f"{len(shown) - aside} loaded"
+    outcome += ", schools are held" if any(run.state == "loaded" and run.reason for run in shown) else ""
     subject = f"Imports of {night}: {outcome}" + (" (addition)" if earlier else "")
     owners = sorted({run.owner for run in runs}) or ["data_person"]
     mail_id = _queue(connection, f"digest/{night}/{earlier + 1}", owners, subject, shown, night, absent=absent)
@@ -246,7 +247,7 @@ def _headline(connection: Connection, runs: list[Row[Any]]) -> str:
         loaded = "The import is" if len(runs) == 1 else f"All {len(runs)} imports are"
         aside = f"; {rejected:,} of {read:,} rows are rejected and kept aside" if rejected else ""
         held = {run.dataset: held_schools(connection, run.id) for run in runs if run.state == "loaded"}
-        told = "".join(f" {_schools(schools)} of {name} held." for name, schools in held.items() if schools)
+        told = "".join(f" Of {name}, {_schools(schools)} held." for name, schools in held.items() if schools)
         return f"{loaded} loaded{aside}.{told}"
     names = ", ".join(f"{run.dataset} is {run.state}" for run in bad)
     tables = "Its table stays" if len(bad) == 1 else "Their tables stay"
