@@ -17,7 +17,7 @@ from district.dataset import Dataset, DatasetError
 from district.layout import LayoutError, read_layout
 from district.partitions import UnknownPartition, check_partition
 from district.run import ImportStopped, NotAllowed, RunSummary
-from district.settings import SettingsError, settings
+from district.settings import DATA_PERSON, SettingsError, settings
 
 _SLIPS = (SettingsError, DatasetError, LayoutError, UnknownDataset, UnknownPartition)
 
@@ -33,6 +33,11 @@ _LAYOUT = Annotated[
 ]
 _RUN = Annotated[int, typer.Argument(help="The run's number, as `district holds` tells it.")]
 _PARTITION = Annotated[str, typer.Option(help="Night (YYYY-MM-DD; today's if left out), or administration.")]
+
+
+_NIGHT = Annotated[
+    datetime.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As of this night; today's if left out.")
+]
 
 
 class Choice(StrEnum):
@@ -190,7 +195,69 @@ def calendar(
     """Show where each school stands on a date: its year, term, next semester change, and what holds that night."""
     from district.calendar.show import print_calendar
 
-    print_calendar(date.date() if date else None)
+    recorded = None
+    if settings().database_url.get_secret_value():
+        from district.calendar.record import recorded_calendar
+        from district.database import engine
+
+        with engine().connect() as connection:
+            recorded = recorded_calendar(connection)
+    print_calendar(date.date() if date else None, calendar=recorded)
+
+
+@app.command()
+@_plain_errors
+def rehearse(night: _NIGHT = None) -> None:
+    """Import next year's extracts from the drop folder's next_year/ beside the current year, and show the readiness."""
+    from rich.console import Console
+
+    from district.report import print_runs
+    from district.rollover.rehearsal import rehearse as import_next_year
+    from district.rollover.show import print_readiness
+    from district.rollover.telling import tell_readiness
+
+    chosen = night.date() if night else settings().district.today()
+    runs = import_next_year(chosen, run_key=f"cli-{uuid.uuid4()}")
+    print_runs(Console(), runs)
+    print_readiness(tell_readiness(chosen))
+
+
+@app.command()
+@_plain_errors
+def readiness(
+    year: Annotated[int, typer.Option(help="The school year, by the year it ends in; else the rehearsed one.")] = 0,
+    night: _NIGHT = None,
+) -> None:
+    """Show how ready each school is for the next school year, and what is missing."""
+    from district.database import engine
+    from district.rollover.readiness import assess
+    from district.rollover.rehearsal import rehearsed_year
+    from district.rollover.show import print_readiness
+
+    chosen = night.date() if night else settings().district.today()
+    with engine().connect() as connection:
+        found = assess(connection, year or rehearsed_year(connection, chosen).end_year, chosen)
+    print_readiness(found)
+
+
+@app.command()
+@_plain_errors
+def turn_year(
+    year: Annotated[int, typer.Argument(help="The school year that begins, by the year it ends in.")],
+    person: Annotated[str, typer.Option(help="Who decides: a name among `people` in the district's settings file.")],
+    reason: Annotated[str, typer.Option(help="Who said that it begins, and what is still missing. Name no student.")],
+    night: _NIGHT = None,
+    although_not_ready: Annotated[
+        bool, typer.Option("--although-not-ready", help="Turn it below the readiness that is asked for.")
+    ] = False,
+) -> None:
+    """Make a rehearsed school year the current one, from its first day on; no row is changed."""
+    from district.rollover.turning import turn_year as turn
+
+    role = settings().district.role_of(person, DATA_PERSON)
+    chosen = night.date() if night else settings().district.today()
+    found = turn(year, night=chosen, person=person, role=role, reason=reason, although_not_ready=although_not_ready)
+    typer.echo(f"{person} ({role}): school year {year} begins on {chosen}, {found.score:.0%} ready.")
 
 
 @app.command()

@@ -53,6 +53,7 @@ FINAL: tuple[State, ...] = (
 _MENDED: tuple[State, ...] = ("extracted", "validated", "loaded", "unchanged")
 # Final states that no task tries again by itself.
 _SETTLED: tuple[State, ...] = ("checked", "loaded", "unchanged", "held", "refused", "blocked", "aside", "missing")
+SCHOOL_YEAR = "school_year"
 # How the run keys of imports by hand begin; a scheduler's own keys name how the run came about.
 BY_HAND = "cli-"
 # A run that has not ended by then was killed.
@@ -193,6 +194,13 @@ def judged_as(connection: Connection, run: Row[Any]) -> str:
     if run.about_id is None:
         return str(run.kind)
     return str(connection.execute(select(import_run.c.kind).where(import_run.c.id == run.about_id)).scalar_one())
+
+
+def years_sent(dataset: Dataset, run: Row[Any]) -> frozenset[int]:
+    """The school years that a run's delivery speaks for; none where its scope is something else."""
+    if SCHOOL_YEAR not in dataset.scope or not run.scope:
+        return frozenset()
+    return frozenset(int(values[dataset.scope.index(SCHOOL_YEAR)]) for values in run.scope)
 
 
 def left_in_staging(connection: Connection, dataset: Dataset) -> list[int]:

@@ -172,7 +172,8 @@ def _validate(dataset: Dataset, run: Row[Any]) -> None:
     _restage_if_lost(dataset, run)
     with engine().connect() as connection:
         kind = import_log.judged_as(connection, run)
-        years = judged_years(recorded_calendar(connection), run.night, kind)
+        sent = import_log.years_sent(dataset, run)
+        years = judged_years(recorded_calendar(connection), run.night, kind, sent)
         last = import_log.last_loaded(connection, dataset, run.partition, run.scope)
     strict = kind == "semester_change"
     suite = read_suite(dataset, settings().expectations_folder, strict=strict)

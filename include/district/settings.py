@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     """The code sets as first seeded; the live crosswalk is a table."""
     file: Path = PROJECT / "include" / "settings" / "district.yaml"
     """The YAML file with the district's facts."""
+    sign_off_deadline: datetime.time = datetime.time(20, 0)
+    """Local time by which the new warnings of a semester change must be acknowledged, and it must be signed off."""
     stable_seconds: float = 30.0
     """An arriving file must keep its size this long before it is read."""
     poll_seconds: float = 300.0

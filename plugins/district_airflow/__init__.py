@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from district_airflow.digest import digest_dag
     from district_airflow.imports import import_dag
+    from district_airflow.rollover import rollover_dag
+    from district_airflow.semester_change import semester_change_dag
     from district_airflow.timetables import administrations
 
-__all__ = ["administrations", "digest_dag", "import_dag"]
+__all__ = ["administrations", "digest_dag", "import_dag", "rollover_dag", "semester_change_dag"]
 
 # Looked up when first used: the plugin is read by every Airflow process, and most of them build no DAG.
-_HOMES = {"administrations": "timetables", "digest_dag": "digest", "import_dag": "imports"}
+_HOMES = {
+    "administrations": "timetables",
+    "digest_dag": "digest",
+    "import_dag": "imports",
+    "rollover_dag": "rollover",
+    "semester_change_dag": "semester_change",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -13,8 +13,7 @@ from district import pipeline
 from district.database import engine
 from district.import_log import find_run
 from district.review.acknowledgements import acknowledge, new_warnings
-from district.review.decisions import NotAllowed
-from district.run import Held, ImportStopped
+from district.run import Held, ImportStopped, NotAllowed
 from district.semester_change.sign_off import sign_off
 from district.settings import settings
 from importing import CHILDREN, FTE_RULE, Place, child, children, csv_bytes, working_in

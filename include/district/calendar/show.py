@@ -10,25 +10,32 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from district.calendar.standing import Standing, current_years, standing_of
+from district.calendar.whole import DistrictCalendar
 from district.settings import settings
 
 _EVENTS = {None: "weekend", "make_up": "make-up day", "teacher_only": "teachers only", "weather": "closed, weather"}
 
 
-def print_calendar(day: datetime.date | None = None, console: Console | None = None) -> None:
-    """One line per school: its year and those beside it, its term, the next semester change, what holds tonight."""
+def print_calendar(
+    day: datetime.date | None = None, console: Console | None = None, calendar: DistrictCalendar | None = None
+) -> None:
+    """One line per school: its year and those beside it, its term, the next semester change, what holds tonight.
+
+    ``calendar`` is the one with the turns on record; without it, the settings file's dates count.
+    """
     console = console or Console()
     district = settings().district
+    calendar = calendar or district
     day = day or district.today()
     table = RichTable(title=f"{district.name} on {day:%A}, {day}", title_justify="left", box=SIMPLE_HEAD)
     for heading in ("school", "year", "beside it", "term", "day", "next change", "tonight"):
         table.add_column(heading, no_wrap=heading in ("school", "next change"))
     for school in district.schools:
-        table.add_row(escape(school.school_id), *map(escape, _cells(standing_of(district, school.school_id, day))))
+        table.add_row(escape(school.school_id), *map(escape, _cells(standing_of(calendar, school.school_id, day))))
     if not district.schools:
-        table.add_row("all", *map(escape, _cells(standing_of(district, "", day))))
+        table.add_row("all", *map(escape, _cells(standing_of(calendar, "", day))))
     console.print(table)
-    if not current_years(district, day):
+    if not current_years(calendar, day):
         console.print("No school year of the settings file has begun by then; add it to school_years.")
 
 

@@ -36,6 +36,8 @@ from district.validate.suite import suite_text
 
 NEXT_YEAR = "next_year"
 """The sub-folder of the drop folder in which the next school year's extracts arrive."""
+WAITS = "run.waits_for_parent"
+"""The verdict of a run that has not arrived because a parent's semester change has not loaded."""
 # Seconds by which a sender's clock may run ahead.
 CLOCK_TOLERANCE = 3600
 STALE = FileWarning(
@@ -249,7 +251,9 @@ def _check_parents(dataset: Dataset, partition: str, kind: RunKind) -> None:
         for parent in dataset.parents:
             run = import_log.parent_run(connection, parent.dataset, partition)
             if kind == "semester_change" and (run is None or run.kind != kind or run.state not in import_log.FINAL):
-                raise NotArrived(f"{parent.dataset} of {partition} has not loaded yet; it waits for people.")
+                raise NotArrived(
+                    f"{parent.dataset} of {partition} has not loaded yet; it waits for people.", rule_id=WAITS
+                )
             if run is not None and run.state == "aside":
                 raise Aside(f"{parent.dataset} stepped aside, and {dataset.name} depends on it. {run.reason}")
             if run is not None and run.state not in ("loaded", "unchanged"):

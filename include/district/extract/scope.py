@@ -69,7 +69,7 @@ def check_scope(
     if by_hand:
         return
     if dataset.partition == "night" and kind != "rehearsal":
-        _check_school_year(census, calendar, partition)
+        _check_school_year(dataset, census, calendar, partition)
         _check_not_ahead(census, calendar, partition)
     _check_schools(census)
 
@@ -85,11 +85,13 @@ def _check_partition(dataset: Dataset, census: Census, partition: str) -> None:
         raise Refused(message, rule_id="file.partition")
 
 
-def _check_school_year(census: Census, calendar: DistrictCalendar, partition: str) -> None:
+def _check_school_year(dataset: Dataset, census: Census, calendar: DistrictCalendar, partition: str) -> None:
     current = {year.end_year for year in current_years(calendar, datetime.date.fromisoformat(partition))}
     if "school_year" not in census.names or not current:
         return
     present = census.present("school_year")
+    if dataset.history and present and max(present) == min(current) - 1:
+        return  # the new year has nothing to tell yet, such as a mark
     if present and not present & current:
         listed = ", ".join(str(found) for found in sorted(present)[:5])
         tonight = " and ".join(map(str, sorted(current)))
@@ -104,8 +106,8 @@ def _check_not_ahead(census: Census, calendar: DistrictCalendar, partition: str)
         return
     years = ", ".join(map(str, sorted(ahead)))
     message = (
-        f"{ahead.total():,} rows are of school year {years}, which has not begun. Have the SIS write the current year "
-        "alone, and the next one's rows into next_year/; once it has begun, school_year_rollover turns the year."
+        f"{ahead.total():,} rows are of school year {years}, which has not begun. Have the SIS write next year's rows "
+        "into next_year/. If it has begun: see that the calendar has it, and turn it with `district turn-year`."
     )
     raise Refused(message, rule_id="file.next_year")
 

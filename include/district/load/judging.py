@@ -85,14 +85,13 @@ def _stopping(connection: Connection, run: Row[Any], *, first: bool) -> list[Rea
 def _amends(connection: Connection, dataset: Dataset, run: Row[Any], changes: Changes) -> list[Reason]:
     """What holds a delivery that would change a closed school year: only an amendment with a reason may.
 
-    Of a data set that sends its history with every file, only a delivery of closed years alone is one.
+    A data set that sends its history with every file mends it night by night.
     """
     changed = changes.inserted + changes.updated + changes.withdrawn
-    if dataset.partition != "night" or "school_year" not in dataset.scope or not changed:
+    if dataset.partition != "night" or dataset.history or not changed:
         return []
-    sent = {int(values[dataset.scope.index("school_year")]) for values in run.scope}
-    closed = closed_years(recorded_calendar(connection), run.night, sent)
-    if not closed or (dataset.history and closed != sent):
+    closed = closed_years(recorded_calendar(connection), run.night, import_log.years_sent(dataset, run))
+    if not closed:
         return []
     listed = ", ".join(map(str, sorted(closed)))
     text = f"School year {listed} is closed. Approve it as an amendment of that year, and say what was corrected."

@@ -269,7 +269,7 @@ class Loader:
         if not schools:
             return changes
         good, findings, connection = self._good, self._findings, self._connection
-        parts = (literal("load"), literal("gate.held"), literal(""), literal(""), literal("hold"))
+        parts = (literal("load"), literal("held"), literal(""), literal(""), literal("hold"))
         names = ["row_no", "stage", "rule_id", "column_name", "cause", "fate"]
         if self._first:
             kept = select(good.c.row_no, *parts).where(good.c[SCHOOL].in_(schools))

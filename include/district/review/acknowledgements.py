@@ -12,8 +12,8 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from district import import_log
 from district.database import engine
 from district.dataset import Dataset
-from district.review.decisions import NotAllowed
 from district.review.tables import acknowledgement
+from district.run import NotAllowed
 from district.settings import DATA_PERSON, settings
 from district.tables import import_issue, import_run
 

@@ -102,7 +102,7 @@ def assess(connection: Connection, year: int, night: datetime.date) -> Readiness
         raise ImportStopped(f"The rollover asks enrollment for {', '.join(lacking)}; declare what is missing there.")
     counted = count(connection, enrollment, ending.end_year, coming.end_year)
     known = {school.school_id: school for school in calendar.schools}
-    lines = []
+    lines: list[Line] = []
     for school_id in sorted(counted.schools | set(known)):
         school = known.get(school_id)
         closes = school is not None and school.last_year is not None and school.last_year <= ending.end_year

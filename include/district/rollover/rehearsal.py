@@ -19,7 +19,7 @@ from district.extract.arriving import NEXT_YEAR
 from district.extract.landing import find_delivery
 from district.import_log import find_run, summary
 from district.review.tables import year_turn
-from district.run import Aside, ImportStopped, NotArrived, RunSummary
+from district.run import Aside, ImportStopped, NotArrived, Refused, RunSummary
 from district.settings import settings
 
 
@@ -30,7 +30,7 @@ def rehearse(night: datetime.date, *, run_key: str) -> list[RunSummary]:
 
     Raises:
         Aside: the calendar rehearses no year on that night.
-        ImportStopped: an import failed, and may be tried again.
+        Refused: a file was refused. ImportStopped: an import failed, and may be tried again.
     """
     with engine().connect() as connection:
         year = rehearsed_year(connection, night)
@@ -43,6 +43,9 @@ def rehearse(night: datetime.date, *, run_key: str) -> list[RunSummary]:
     failed = [run for run in runs if run.state in ("failed", "locked")]
     if failed:
         raise ImportStopped(" ".join(run.reason for run in failed))
+    refused = [run for run in runs if run.state == "refused"]
+    if refused:
+        raise Refused(" ".join(f"{run.dataset}: {run.reason}" for run in refused))
     return runs
 
 

@@ -43,6 +43,18 @@ def as_markdown(found: Readiness, shown: int = SHOWN) -> str:
     return "\n".join(lines)
 
 
+def as_text(found: Readiness, shown: int = SHOWN) -> str:
+    """The checklist for a mail."""
+    return "\n".join(
+        [
+            headline(found),
+            "",
+            *(f"- {point(line)}" for line in found.checklist[:shown]),
+            *_more(len(found.checklist), shown, "points: `district readiness`"),
+        ]
+    )
+
+
 def point(line: Line) -> str:
     """A point of the checklist."""
     return f"School {line.school_id}, {line.check}, {line.missing:,} missing: {line.what} ({line.owner})"

@@ -5,15 +5,14 @@ from __future__ import annotations
 import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, Select, func, insert, select
 
 from district import import_log
 from district.database import engine
 from district.dataset import Dataset
 from district.review.acknowledgements import acknowledged_by, new_warnings
-from district.review.decisions import NotAllowed
 from district.review.tables import decision
-from district.run import Held
+from district.run import Held, NotAllowed
 from district.settings import DATA_PERSON, settings
 from district.tables import delivery
 
@@ -65,6 +64,22 @@ def sign_off(
             import_log.update_run(connection, run.id, state="held", reason=why, rule_id="semester_change.rejected")
 
 
+def signing_role(person: str, dataset: Dataset) -> str:
+    """The role by which a person may sign off; empty where there is none."""
+    held = settings().district.people.get(person, ())
+    return next((role for role in signing_roles(dataset) if role in held), "")
+
+
+def give_up(dataset: Dataset, run_key: str, what: str, rule_id: str) -> None:
+    """Ends a run for which people were waited for in vain: it is held, and the table keeps its rows."""
+    with engine().begin() as connection:
+        run = import_log.find_run(connection, dataset, run_key)
+        if run is not None and run.state == "validated":
+            import_log.update_run(
+                connection, run.id, state="held", reason=f"{what} Nothing was changed.", rule_id=rule_id
+            )
+
+
 def check_strict(connection: Connection, dataset: Dataset, run: Row[Any]) -> list[Row[Any]]:
     """The sign-off that the load of a semester change relies on, locked until its transaction, this one, ends.
 
@@ -76,25 +91,38 @@ def check_strict(connection: Connection, dataset: Dataset, run: Row[Any]) -> lis
         listed = ", ".join(f"{each.rule_id} ({each.rows:,})" for each in new[:5])
         message = f"{len(new)} new warnings are not acknowledged: {listed}. Nothing was changed."
         raise Held(message, rule_id="semester_change.warnings")
+    acknowledgers = _acknowledgers(connection, dataset, run)
+    rows = connection.execute(_signed(connection, dataset, run).with_for_update()).all()
+    valid = [row for row in rows if _same(row.person) not in acknowledgers]
+    if not valid:
+        message = f"No second person has signed off {dataset.name} of {run.partition}. Nothing was changed."
+        raise Held(message, rule_id="semester_change.sign_off")
+    return valid[-1:]
+
+
+def signed_by(connection: Connection, dataset: Dataset, run: Row[Any]) -> str:
+    """Who has signed off a run, where that still counts; empty where nobody has."""
+    acknowledgers = _acknowledgers(connection, dataset, run)
+    people = [row.person for row in connection.execute(_signed(connection, dataset, run))]
+    return next((person for person in reversed(people) if _same(person) not in acknowledgers), "")
+
+
+def _signed(connection: Connection, dataset: Dataset, run: Row[Any]) -> Select[Any]:
+    """Unused and unexpired sign-offs of this run's very delivery."""
     query = select(decision).where(
         decision.c.kind == "sign_off",
         decision.c.choice == "approve",
         decision.c.dataset == dataset.name,
         decision.c.import_run_id == run.id,
         decision.c.sha256 == _sha256(connection, run),
+        # Asked when it was written; asked again, since more than one hand can write to a table.
         decision.c.role.in_(signing_roles(dataset)),
         func.btrim(decision.c.person) != "",
         func.btrim(decision.c.reason) != "",
         decision.c.expires_at > func.clock_timestamp(),
         decision.c.used_by.is_(None),
     )
-    acknowledgers = _acknowledgers(connection, dataset, run)
-    signed = connection.execute(query.order_by(decision.c.id).with_for_update()).all()
-    valid = [row for row in signed if _same(row.person) not in acknowledgers]
-    if not valid:
-        message = f"No second person has signed off {dataset.name} of {run.partition}. Nothing was changed."
-        raise Held(message, rule_id="semester_change.sign_off")
-    return valid[-1:]
+    return query.order_by(decision.c.id)
 
 
 def unsigned(run: Row[Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from district.calendar.model import SchoolYear
@@ -14,9 +14,16 @@ from district.calendar.whole import DistrictCalendar
 UPPER_BOUND = "max_value"
 
 
-def judged_years(calendar: DistrictCalendar, night: datetime.date, kind: str) -> tuple[SchoolYear, ...]:
-    """The school years that a night's rows are of: the current ones, and in a rehearsal the next."""
-    return years_with(calendar, night, "next") if kind == "rehearsal" else current_years(calendar, night)
+def judged_years(
+    calendar: DistrictCalendar, night: datetime.date, kind: str, sent: Collection[int] = ()
+) -> tuple[SchoolYear, ...]:
+    """The school years that a night's rows are of: the current ones, and in a rehearsal the next.
+
+    Where a delivery was ``sent`` for other years alone, as a late correction is, those.
+    """
+    years = years_with(calendar, night, "next") if kind == "rehearsal" else current_years(calendar, night)
+    others = tuple(year for year in calendar.years_of() if year.end_year in sent)
+    return years if not others or {year.end_year for year in years} & set(sent) else others
 
 
 def day_parameters(night: datetime.date, years: tuple[SchoolYear, ...]) -> dict[str, str]:
