@@ -30,6 +30,11 @@ def copy_database(server: Server, original: str, name: str) -> None:
     _execute(server, f'create database "{name}" template "{original}" owner "{TEMPLATE}"')
 
 
+def leave(server: Server, name: str) -> None:
+    """Ends the sessions that a library keeps open in a database, so that it can be copied."""
+    _execute(server, f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'")
+
+
 def checkpoint(server: Server) -> None:
     """Writes everything down, as a crash test must after a copy.
 

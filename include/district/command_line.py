@@ -209,16 +209,16 @@ def calendar(
 @_plain_errors
 def rehearse(night: _NIGHT = None) -> None:
     """Import next year's extracts from the drop folder's next_year/ beside the current year, and show the readiness."""
-    from rich.console import Console
-
-    from district.report import print_runs
+    from district.report import print_run
+    from district.rollover.rehearsal import rehearsal_key
     from district.rollover.rehearsal import rehearse as import_next_year
     from district.rollover.show import print_readiness
     from district.rollover.telling import tell_readiness
 
     chosen = night.date() if night else settings().district.today()
-    runs = import_next_year(chosen, run_key=f"cli-{uuid.uuid4()}")
-    print_runs(Console(), runs)
+    run_key = f"cli-{uuid.uuid4()}"
+    for run in import_next_year(chosen, run_key=run_key):
+        print_run(find_dataset(run.dataset, settings().dags_folder), rehearsal_key(run_key))
     print_readiness(tell_readiness(chosen))
 
 

@@ -22,7 +22,7 @@ from district.extract.headers import absent_columns
 from district.extract.landing import Arrival, find_delivery, land, sha256_of, wait_until_stable
 from district.extract.lines import one_line_each
 from district.extract.plan import FileWarning
-from district.extract.scope import check_scope
+from district.extract.scope import check_scope, may_come
 from district.extract.shape import check_shape
 from district.extract.staging import drop_staging
 from district.layout import Layout, choose_layout, layouts_of, with_fields
@@ -104,12 +104,13 @@ def arrive(
     chosen = layout or with_fields(dataset.layout, config.layouts_folder / dataset.name)
     if layout is None:
         chosen = choose_layout(chosen, layouts_of(dataset.name, config.layouts_folder), partition=partition)
+    judged = kind if file is None else None
     with engine().begin() as connection:
         rules, versions = versions_of(connection, dataset, chosen, night, kind=kind)
         import_log.update_run(connection, run_id, layout=asdict(chosen), rules=rules, versions=versions)
         delivery_id = _known_delivery(connection, dataset, arrival)
         # A file that was loaded before costs its checksum.
-        last = _last_of_delivery(connection, dataset, partition, delivery_id) if delivery_id else None
+        last = _last_of_delivery(connection, dataset, partition, delivery_id, judged) if delivery_id else None
         if last is not None and last.versions == versions:
             import_log.update_run(connection, run_id, delivery_id=delivery_id)
             return carry_forward(connection, dataset, run_id, last)
@@ -117,7 +118,7 @@ def arrive(
     with engine().begin() as connection:
         delivery_id = import_log.record_delivery(connection, dataset, arrival, landed)
         import_log.update_run(connection, run_id, delivery_id=delivery_id)
-        last = _last_of_delivery(connection, dataset, partition, delivery_id)
+        last = _last_of_delivery(connection, dataset, partition, delivery_id, judged)
         if last is not None and last.versions == versions:
             return carry_forward(connection, dataset, run_id, last)
         if landed.size and not landed.final_newline and import_log.always_ends_with_newline(connection, dataset):
@@ -164,16 +165,23 @@ def _known_delivery(connection: Connection, dataset: Dataset, arrival: Arrival) 
     return known.get(sha256) if landed.exists() and landed.stat().st_size == arrival.path.stat().st_size else None
 
 
-def _last_of_delivery(connection: Connection, dataset: Dataset, partition: str, delivery_id: int) -> Row[Any] | None:
+def _last_of_delivery(
+    connection: Connection, dataset: Dataset, partition: str, delivery_id: int, kind: RunKind | None
+) -> Row[Any] | None:
     """The run that loaded all of a delivery, where no other has loaded the same rows since.
 
-    What it held is judged anew, whatever was decided about it.
+    What it held is judged anew, whatever was decided about it; and so is a file of a year that is not a run's of this
+    ``kind`` this night (None: of any), such as a rehearsed one that comes as the night's own before its year begins.
     """
     earlier = import_log.run_of_delivery(connection, delivery_id)
     last = import_log.last_loaded(connection, dataset, partition, earlier.scope) if earlier is not None else None
     if last is None or last.delivery_id != delivery_id or held_schools(connection, last.id):
         return None
-    return last
+    years = import_log.years_sent(dataset, last)
+    if kind is None or dataset.partition != "night" or not years:
+        return last
+    comes = may_come(dataset, recorded_calendar(connection), years, night_of(dataset, partition), kind)
+    return last if comes else None
 
 
 def _nothing_new(dataset: Dataset, run_id: int, partition: str) -> RunSummary:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +75,18 @@ def check_scope(
     _check_schools(census)
 
 
+def may_come(
+    dataset: Dataset, calendar: DistrictCalendar, years: Collection[int], night: datetime.date, kind: RunKind
+) -> bool:
+    """Whether rows of these school years are a night's, or a rehearsal's, at every school."""
+    if not current_years(calendar, night):
+        return True
+    found = {_status(statuses(calendar, school_id, night), year) for school_id in calendar.calendars for year in years}
+    if kind == "rehearsal":
+        return found <= {"next"}
+    return not found & {"next", "planned"} and (dataset.history or "current" in found)
+
+
 def _check_partition(dataset: Dataset, census: Census, partition: str) -> None:
     place = census.names.index(dataset.partition)
     count = sum(n for values, n in census.rows.items() if values[place] is not None and str(values[place]) != partition)
@@ -124,9 +137,9 @@ def _check_rehearsed(census: Census, calendar: DistrictCalendar, partition: str)
 
 def _rows_by_status(census: Census, calendar: DistrictCalendar, partition: str, *wanted: str) -> Counter[int]:
     """How many rows there are of each school year with such a status at its row's school."""
-    if "school_year" not in census.names or not calendar.school_years:
-        return Counter()
     night = datetime.date.fromisoformat(partition)
+    if "school_year" not in census.names or not current_years(calendar, night):
+        return Counter()
     known = {school_id: statuses(calendar, school_id, night) for school_id in calendar.calendars}
     year_at = census.names.index("school_year")
     school_at = census.names.index("school_id") if "school_id" in census.names else None
