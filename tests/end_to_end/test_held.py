@@ -72,4 +72,5 @@ def test_the_note_says_who_let_it_in_and_why(held_night: HeldNight) -> None:
 
 
 def test_those_that_wait_run_again(held_night: HeldNight) -> None:
-    assert held_night.followers == list(CHILDREN)
+    assert {run["run_type"] for run in held_night.followers.values()} == {"asset_triggered"}
+    assert {run["partition_key"] for run in held_night.followers.values()} == {held_night.night}
