@@ -36,7 +36,7 @@ def test_the_run_s_note_says_what_came_of_it(first_night: Told, dataset: str) ->
     note, logged = first_night.runs[dataset]["note"], first_night.logged[dataset]
     first, *issues = note.split("\n\n")
     assert first == (
-        f"**LOADED** {logged.partition}: processed {logged.read:,} · rejected {logged.rejected:,} · warnings "
+        f"**LOADED** {logged.partition}: processed {logged.read:,} · rejected {logged.rejected:,} · held 0 · warnings "
         f"{logged.warnings:,} · inserted {logged.inserted:,} · updated 0 · unchanged 0 · withdrawn 0"
     )
     assert len(issues) == 1
