@@ -162,8 +162,8 @@ def _rest(
 def tell_schools_apart(schools: Collection[SchoolChange], known: Collection[str]) -> tuple[SchoolChange, ...]:
     """The schools; what is none is told of together with the rows whose school cannot be read.
 
-    The id of a school that is not ``known``, and of which no row loads or stands, may be anything, such as a name in the
-    wrong column; and previews are shown in Airflow.
+    The id of a school that is not ``known``, and of which no row loads or stands, may be anything, such as a name in
+    the wrong column; and previews are shown in Airflow.
     """
 
     def is_stranger(school: SchoolChange) -> bool:
