@@ -222,7 +222,7 @@ def _headline(connection: Connection, runs: list[Row[Any]]) -> str:
         loaded = "The import is" if len(runs) == 1 else f"All {len(runs)} imports are"
         aside = f"; {rejected:,} of {read:,} rows are rejected and kept aside" if rejected else ""
         held = {run.dataset: held_schools(connection, run.id) for run in runs if run.state == "loaded"}
-        told = "".join(f" {_schools(schools)} of {name} held." for name, schools in held.items() if schools)
+        told = "".join(f" Of {name}, {_schools(schools)} held." for name, schools in held.items() if schools)
         return f"{loaded} loaded{aside}.{told}"
     names = ", ".join(f"{run.dataset} is {run.state}" for run in bad)
     tables = "Its table stays" if len(bad) == 1 else "Their tables stay"
