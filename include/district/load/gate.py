@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 
 from district.dataset import Dataset, Gate
@@ -147,6 +147,7 @@ def _rest(
     elsewhere = ("gate.grown", "gate.codes") if any(school.school_id for school in schools) else ("gate.grown",)
     told = {rule_id: text for rule_id, text in _too_much(gate, district) if rule_id not in elsewhere}
     yield from told.items()
+    yield from _rest_counts(gate, schools)
     if "gate.withdrawn" in told:
         return
     by_scope: dict[str, tuple[int, int]] = {}
@@ -159,22 +160,15 @@ def _rest(
             return
 
 
-def tell_schools_apart(schools: Collection[SchoolChange], known: Collection[str]) -> tuple[SchoolChange, ...]:
-    """The schools; what is none is told of together with the rows whose school cannot be read.
-
-    The id of a school that is not ``known``, and of which no row loads or stands, may be anything, such as a name in
-    the wrong column; and previews are shown in Airflow.
-    """
-
-    def is_stranger(school: SchoolChange) -> bool:
-        rows = school.standing + school.new + school.changed + school.unchanged
-        return bool(school.school_id and not rows and school.school_id not in known)
-
-    strangers = [school for school in schools if is_stranger(school)]
-    if not strangers:
-        return tuple(schools)
-    nobodys = _together([*strangers, *(school for school in schools if school.school_id == WHOLE)])
-    return (nobodys, *(school for school in schools if school.school_id != WHOLE and not is_stranger(school)))
+def _rest_counts(gate: Gate, schools: Collection[SchoolChange]) -> Iterator[tuple[str, str]]:
+    """The counts of the schools of which it is known what usually comes, or came last year."""
+    for name in ("usual", "last_year"):
+        known = [school for school in schools if getattr(school, name)]
+        before = sum(getattr(school, name) for school in known)
+        counted = list(_counts(gate, replace(_together(known), **{name: before})))
+        yield from counted
+        if counted:
+            return
 
 
 def _together(schools: Collection[SchoolChange]) -> SchoolChange:

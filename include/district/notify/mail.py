@@ -76,6 +76,7 @@ def queue_digest(connection: Connection, night: datetime.date) -> int:
     shown = _standing(runs)
     bad = [run for run in shown if run.state not in _GOOD]
     outcome = f"{len(bad)} of {len(shown)} did not load" if bad else f"{len(shown)} loaded"
+    outcome += ", schools are held" if any(run.state == "loaded" and run.reason for run in shown) else ""
     subject = f"Imports of {night}: {outcome}" + (" (addition)" if earlier else "")
     owners = sorted({run.owner for run in runs}) or ["data_person"]
     mail_id = _queue(connection, f"digest/{night}/{earlier + 1}", owners, subject, shown, night, absent=absent)
