@@ -7,7 +7,7 @@ What is held and why stands in ``docs/explanation/what-is-held.md``.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 
 from district.dataset import Gate
@@ -143,6 +143,7 @@ def _rest(
     elsewhere = ("gate.grown", "gate.codes") if any(school.school_id for school in schools) else ("gate.grown",)
     told = {rule_id: text for rule_id, text in _too_much(gate, district) if rule_id not in elsewhere}
     yield from told.items()
+    yield from _rest_counts(gate, schools)
     if "gate.withdrawn" in told:
         return
     by_scope: dict[str, tuple[int, int]] = {}
@@ -152,6 +153,17 @@ def _rest(
     for name, (standing, gone) in by_scope.items():
         if _too_many_gone(gate, standing, gone):
             yield "gate.withdrawn", f"{name}: {_gone(gate, standing, gone)}"
+            return
+
+
+def _rest_counts(gate: Gate, schools: Collection[SchoolChange]) -> Iterator[tuple[str, str]]:
+    """The counts of the schools of which it is known what usually comes, or came last year."""
+    for name in ("usual", "last_year"):
+        known = [school for school in schools if getattr(school, name)]
+        before = sum(getattr(school, name) for school in known)
+        counted = list(_counts(gate, replace(_together(known), **{name: before})))
+        yield from counted
+        if counted:
             return
 
 
