@@ -44,8 +44,9 @@ def rollover_dag(*, schedule: str = "30 3 * * *", doc_md: str | None = None) -> 
             """Import next year's extracts beside the current year's, through the same rules and gates."""
             from district.rollover.rehearsal import rehearse
 
-            run = get_current_context()["dag_run"]
-            return [each.as_dict() for each in said(lambda: rehearse(_night(), run_key=run.run_id), run.run_id)]
+            context = get_current_context()
+            key, night = context["run_id"], night_of(context)
+            return [each.as_dict() for each in said(lambda: rehearse(night, run_key=key), key)]
 
         # A rehearsal that failed says so; how ready the year is, is told all the same.
         @task(trigger_rule="none_skipped")
@@ -54,7 +55,7 @@ def rollover_dag(*, schedule: str = "30 3 * * *", doc_md: str | None = None) -> 
             from district.rollover.telling import note, tell_readiness
 
             context = get_current_context()
-            found: Readiness = said(lambda: tell_readiness(_night()), context["dag_run"].run_id)
+            found = said(lambda: tell_readiness(night_of(context)), context["run_id"])
             context["ti"].xcom_push("note", note(found))
             return found.schools
 
@@ -81,7 +82,7 @@ class TurnOperator(AskingOperator):
         """
         from district.rollover.show import as_markdown
 
-        found = said(_waiting, context["run_id"])
+        found = _waiting(context)
         if found is None:
             raise AirflowSkipException("No school year is to be turned tonight.")
         people = settings().district.deciders(DATA_PERSON)
@@ -111,7 +112,7 @@ class TurnOperator(AskingOperator):
         answer = self.answer_of(context, event)
         if answer.option == NOT_YET:
             raise AirflowSkipException(f"{answer.person}: not yet. It is asked again next night.")
-        found = said(_waiting, context["run_id"])
+        found = _waiting(context)
         if found is None:
             raise AirflowSkipException("The school year has been turned meanwhile.")
         role = settings().district.role_of(answer.person, DATA_PERSON)
@@ -119,7 +120,7 @@ class TurnOperator(AskingOperator):
         def turn() -> None:
             turn_year(
                 found.school_year,
-                night=_night(),
+                night=night_of(context),
                 person=answer.person,
                 role=role,
                 reason=answer.fields.get("reason", ""),
@@ -132,19 +133,23 @@ class TurnOperator(AskingOperator):
         return {"school_year": found.school_year, "person": answer.person}
 
 
-def _waiting() -> Readiness | None:
+def _waiting(context: Context) -> Readiness | None:
     """What there is for the year that may be turned tonight; None where none may."""
     from district.database import engine
     from district.rollover.readiness import assess
     from district.rollover.turning import waiting_turn
 
-    night = _night()
-    with engine().connect() as connection:
-        year = waiting_turn(connection, night)
-        return assess(connection, year, night) if year is not None else None
+    night = night_of(context)
+
+    def look() -> Readiness | None:
+        with engine().connect() as connection:
+            year = waiting_turn(connection, night)
+            return assess(connection, year, night) if year is not None else None
+
+    return said(look, context["run_id"])
 
 
-def _night() -> datetime.date:
-    """The night that the run is for: its partition key, or today where somebody started it without one."""
-    key = get_current_context()["dag_run"].partition_key
+def night_of(context: Context) -> datetime.date:
+    """The night that a run is for: its partition key, or today where somebody started it without one."""
+    key = context["dag_run"].partition_key
     return datetime.date.fromisoformat(key) if key else settings().district.today()
