@@ -91,7 +91,7 @@ def test_the_year_turns_by_an_answer_with_a_reason(turn: Turn, monkeypatch: pyte
     airflow = on(turn.first_day, monkeypatch)
     asked = airflow.ask()
     assert asked["options"] == [TURN_ALL_THE_SAME, NOT_YET]
-    assert ("60% ready" in asked["subject"], f"May decide: {PERSON}." in asked["body"]) == (True, True)
+    assert ("% ready: turn it?" in asked["subject"], f"May decide: {PERSON}." in asked["body"]) == (True, True)
     assert "| 0105 |" in asked["body"]
     with pytest.raises(AirflowSkipException, match="not yet"):
         airflow.answer(NOT_YET)

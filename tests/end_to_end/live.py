@@ -44,6 +44,7 @@ from district.settings import PROJECT
 PATIENCE = 240.0
 # What a district edits; copied, so that a fifth data set can be dropped in.
 EDITED = ("dags", "expectations")
+FACTS = PROJECT / "include" / "settings" / "district.yaml"
 Seen = TypeVar("Seen")
 
 
@@ -65,6 +66,11 @@ class Live:
     def dags(self) -> Path:
         """Airflow's DAG folder."""
         return self.place.root / "dags"
+
+    @property
+    def facts(self) -> Path:
+        """The settings file."""
+        return self.place.root / FACTS.name
 
     @property
     def expectations(self) -> Path:
@@ -227,6 +233,7 @@ def live_district() -> Iterator[Live]:
             place.remember(f"port_{port}", 0)  # any free one
         for name in EDITED:
             shutil.copytree(PROJECT / name, place.root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(FACTS, place.root / FACTS.name)
         try:
             yield _started(place, processes)
         finally:
@@ -244,7 +251,8 @@ def _started(place: Place, processes: Processes) -> Live:
     catcher = [sys.executable, "-m", "district.demo.mail_catcher", "--port", str(port), "--folder", str(place.mail)]
     processes.add(start("mail catcher", catcher, log=place.logs / "mail-catcher.log", environment={"PATH": ""}))
     folders = {f"{name}_folder": place.root / name for name in EDITED}
-    airflow = configure(place, server, smtp_port=port, settings={name: str(path) for name, path in folders.items()})
+    edited = {**folders, "file": place.root / FACTS.name}
+    airflow = configure(place, server, smtp_port=port, settings={name: str(path) for name, path in edited.items()})
     environment = {**airflow.environment, "AIRFLOW__CORE__DAGS_FOLDER": str(folders["dags_folder"])}
     airflow = dataclasses.replace(airflow, environment=environment)
     migrate(airflow)
