@@ -36,7 +36,14 @@ COLUMNS = {
 WIDE = 104
 # Issues that a note names.
 NOTED = 5
-STATE_STYLES = {"loaded": "green", "unchanged": "green", "validated": "cyan", "held": "yellow"}
+STATE_STYLES = {
+    "loaded": "green",
+    "unchanged": "green",
+    "validated": "cyan",
+    "held": "yellow",
+    "undone": "yellow",
+    "restored": "cyan",
+}
 SEVERITY_STYLES = {"critical": "red", "warning": "yellow", "info": "dim"}
 
 
@@ -44,6 +51,7 @@ def print_runs(console: Console, runs: Iterable[Any], title: str = "") -> None:
     """The table of runs, which have the counts as attributes."""
     wide = console.width >= WIDE
     table = RichTable(title=title or None, title_justify="left", box=SIMPLE_HEAD, padding=(0, int(wide), 0, 0))
+    table.add_column("run", justify="right", no_wrap=True)
     table.add_column("data set", no_wrap=True)
     for name in COLUMNS.values():
         heading = name.replace("-", "" if wide else "-\n")
@@ -52,7 +60,9 @@ def print_runs(console: Console, runs: Iterable[Any], title: str = "") -> None:
     for run in runs:
         style = STATE_STYLES.get(run.state, "red")
         what = run.dataset if run.partition == str(run.night) else f"{run.dataset}\n{run.partition}"
-        table.add_row(escape(what), *(f"{getattr(run, each):,}" for each in COLUMNS), f"[{style}]{run.state}[/]")
+        table.add_row(
+            str(run.id), escape(what), *(f"{getattr(run, each):,}" for each in COLUMNS), f"[{style}]{run.state}[/]"
+        )
     # A line that is too long looks bad; a number without its last digits is wrong.
     needed = console.measure(table, options=console.options.update(width=500)).maximum
     table.width = needed if needed > console.width else None
@@ -162,7 +172,10 @@ def note(dataset: Dataset, run_key: str) -> str:
             return "No import run yet."
         issues = rules_of(connection, run.id)
     counts = " · ".join(f"{name} {run._mapping[name]:,}" for name in import_log.COUNTS if name != "superseded")
-    parts = [f"**{run.state.upper()}** {run.partition}: {counts.replace('read', 'processed', 1)}", run.reason]
+    parts = [
+        f"**{run.state.upper()}** {run.partition}, run {run.id}: {counts.replace('read', 'processed', 1)}",
+        run.reason,
+    ]
     lines = [f"- **{each.word}**, {each.rows:,} {each.noun}: {each.title}. {each.fix}" for each in issues[:NOTED]]
     more = len(issues) - NOTED
     parts.append("\n".join(lines + [f"- and {more} more: `district status {dataset.name}`"] * (more > 0)))

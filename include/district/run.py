@@ -18,6 +18,8 @@ State = Literal[
     "locked",
     "failed",
     "missing",
+    "undone",
+    "restored",
 ]
 
 

@@ -95,6 +95,8 @@ def arrive(
         last = _last_of_delivery(connection, dataset, partition, delivery_id)
         if last is not None and last.versions == versions:
             return carry_forward(connection, dataset, run_id, last)
+        if file is None:
+            _check_undone(connection, arrival, delivery_id)
         if landed.size and not landed.final_newline and import_log.always_ends_with_newline(connection, dataset):
             message = f"{arrival.path.name} ends inside a line, unlike every earlier delivery; transfer it again."
             raise Refused(message, rule_id="file.truncated")
@@ -183,6 +185,19 @@ def _old_file(
     return (FileWarning(rule_id=rule_id, cause=arrival.path.name, title=title, fix=fix),)
 
 
+def _check_undone(connection: Connection, arrival: Arrival, delivery_id: int) -> None:
+    """What a person has undone must not come back with the next night.
+
+    Raises:
+        Held: the file is, to the byte, a delivery whose load was undone.
+    """
+    undone = import_log.undo_of_delivery(connection, delivery_id)
+    if undone is not None:
+        message = f"{arrival.path.name} is, to the byte, a delivery that was taken back ({undone.reason}). "
+        message += "Nothing was changed. If it is meant after all, import it by hand with `district import`."
+        raise Held(message, rule_id="delivery.undone")
+
+
 def _check_rows(rows: int, arrival: Arrival) -> None:
     if rows == 0:
         raise Held(f"{arrival.path.name} holds no rows. Nothing was changed.", rule_id="file.header_only")
@@ -242,6 +257,8 @@ def _versions(connection: Connection, dataset: Dataset, layout: Layout, night: d
         crosswalk_version(connection, dataset),
         # Rules may ask whether a day instructs, and when the school year begins.
         repr(settings().district.school_years),
+        # After an undo neither these rows nor their parents stand as the last load left or saw them.
+        repr(import_log.newest_undo(connection, (dataset.name, *(parent.dataset for parent in dataset.parents)))),
     ]
     parents = []
     for parent in dataset.parents:

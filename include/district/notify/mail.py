@@ -22,7 +22,7 @@ from district.tables import import_run, mail
 ISSUES_SHOWN = 5
 # Nights without a run after which a data set is no longer missed.
 REMEMBERED_NIGHTS = 14
-_GOOD = ("loaded", "unchanged")
+_GOOD = ("loaded", "unchanged", "restored")
 # SMTP: from this code on, trying again will not help.
 _PERMANENT = 500
 
@@ -30,7 +30,7 @@ _PERMANENT = 500
 def queue_failure(connection: Connection, run_id: int) -> None:
     """Queues the mail that goes out at once when a run did not load; once per failure."""
     run = connection.execute(select(import_run).where(import_run.c.id == run_id)).one()
-    if run.state in _GOOD:
+    if run.state in (*_GOOD, "undone"):
         return
     subject = f"{run.dataset} of {run.partition}: {run.state}"
     when = f"{run.finished_at:%Y%m%d%H%M%S%f}"
@@ -57,7 +57,9 @@ def queue_digest(connection: Connection, night: datetime.date) -> int:
         return 0
     shown = _standing(runs)
     bad = [run for run in shown if run.state not in _GOOD]
-    outcome = f"{len(bad)} of {len(shown)} did not load" if bad else f"{len(shown)} loaded"
+    undone = sum(run.state == "restored" for run in shown)
+    outcome = f"{len(bad)} of {len(shown) - undone} did not load" if bad else f"{len(shown) - undone} loaded"
+    outcome += f", {undone} undone" if undone else ""
     subject = f"Imports of {night}: {outcome}" + (" (addition)" if earlier else "")
     owners = sorted({run.owner for run in runs}) or ["data_person"]
     mail_id = _queue(connection, f"digest/{night}/{earlier + 1}", owners, subject, shown, night, absent=absent)
@@ -186,7 +188,11 @@ def _told(connection: Connection, run: Row[Any]) -> dict[str, Any]:
 
 
 def _headline(runs: list[Row[Any]]) -> str:
-    """The mail in one sentence, for those who read no further."""
+    """The mail in a sentence, or two where a load was undone, for those who read no further."""
+    undone = [run.dataset for run in runs if run.state == "restored"]
+    if undone:
+        others = [run for run in runs if run.state != "restored"]
+        return f"Undone by a person: {', '.join(undone)}." + (f" {_headline(others)}" if others else "")
     bad = [run for run in runs if run.state not in _GOOD]
     if not runs:
         return "No import ran."
