@@ -173,7 +173,7 @@ def note(dataset: Dataset, run_key: str) -> str:
         issues = rules_of(connection, run.id)
     counts = " · ".join(f"{name} {run._mapping[name]:,}" for name in import_log.COUNTS if name != "superseded")
     parts = [
-        f"**{run.state.upper()}** {run.partition}, run {run.id}: {counts.replace('read', 'processed', 1)}",
+        f"**{run.state.upper()}** {run.partition} (run {run.id}): {counts.replace('read', 'processed', 1)}",
         run.reason,
     ]
     lines = [f"- **{each.word}**, {each.rows:,} {each.noun}: {each.title}. {each.fix}" for each in issues[:NOTED]]

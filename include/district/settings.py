@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT = Path(__file__).resolve().parents[2]
+DATA_PERSON = "data_person"
+"""The role that may decide about every data set."""
 
 
 class SettingsError(ValueError):
@@ -74,9 +77,28 @@ class District(BaseModel):
     timezone: str = "America/Los_Angeles"
     roles: dict[str, tuple[str, ...]]
     """Mail addresses by role; a data set's owner is one of these roles."""
+    people: dict[str, tuple[str, ...]] = {}
+    """Roles by the name with which somebody signs in to Airflow: who may decide about what is held."""
     schools: tuple[School, ...] = ()
     school_years: tuple[SchoolYear, ...] = ()
     administrations: tuple[Administration, ...] = ()
+
+    @model_validator(mode="after")
+    def _know_every_role(self) -> Self:
+        for person, roles in self.people.items():
+            for role in roles:
+                if role not in self.roles:
+                    raise ValueError(f"{person} has the role {role}, which is not among the roles above")
+        return self
+
+    def role_of(self, person: str, owner: str) -> str:
+        """The role by which a person may decide about a data set of ``owner``'s; empty where there is none."""
+        held = self.people.get(person, ())
+        return next((role for role in (owner, DATA_PERSON) if role in held), "")
+
+    def deciders(self, owner: str) -> list[str]:
+        """Those who may decide about a data set of ``owner``'s, by the name with which they sign in."""
+        return [person for person in self.people if self.role_of(person, owner)]
 
     def school_year_of(self, day: datetime.date) -> SchoolYear | None:
         """The school year that a day belongs to, summer counting to the year before it; None where none is set."""

@@ -1,7 +1,7 @@
-"""A listener: what notify wrote about a run becomes the run's note, to be read in Airflow without SQL.
+"""A listener: what a task wrote about a run becomes the run's note, to be read in Airflow without SQL.
 
-Tasks cannot reach Airflow's database, and the scheduler has no business in the district's: notify leaves the text
-as an XCom, and here the scheduler copies it from one of Airflow's tables to another.
+Tasks cannot reach Airflow's database, and the scheduler has no business in the district's: notify, and later review
+and release, leave the text as an XCom, and here the scheduler copies the newest from one of Airflow's tables to another.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def on_dag_run_failed(dag_run: DagRun) -> None:
 
 
 def write_note(dag_run: DagRun) -> None:
-    """Copy notify's text to the run's note, but for a note that a person wrote; never raises."""
+    """Copy the newest text to the run's note, but for a note that a person wrote; never raises."""
     try:
         _copy(dag_run)
     except Exception as error:  # noqa: BLE001 - the scheduler goes on whatever happens to a note
@@ -53,9 +53,10 @@ def _copy(dag_run: DagRun) -> None:
     with connection.begin_nested():
         told = XComModel.__table__
         text = connection.scalar(
-            select(told.c.value).where(
-                told.c.dag_run_id == dag_run.id, told.c.task_id == "notify", told.c.key == "note"
-            )
+            select(told.c.value)
+            .where(told.c.dag_run_id == dag_run.id, told.c.key == "note")
+            .order_by(told.c.timestamp.desc())
+            .limit(1)
         )
         if not isinstance(text, str):
             return
