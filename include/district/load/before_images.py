@@ -44,13 +44,13 @@ class ChangedRows:
         # Also columns that are no longer declared: they are part of the row.
         names = [each["name"] for each in inspect(connection).get_columns(dataset.name, schema=DISTRICT)]
         self._target = table(dataset.name, *map(column, names), schema=DISTRICT)
-        self._was = table("was", *map(column, names))
-        self._touched = table("touched", column("school"))
-        create_temporary(connection, "was", self._images(row_history.c.import_run_id == run.id))
+        self._was = table("_was", *map(column, names))
+        self._touched = table("_touched", column("school"))
+        create_temporary(connection, "_was", self._images(row_history.c.import_run_id == run.id))
         self._mine = self._target.c.import_run_id == run.id
         self.own = self._count(select(self._target).where(self._mine))
         self.inserted = self._count(select(self._target).where(self._mine, ~self._was_there()))
-        self.touched = create_temporary(connection, "touched", self._touched_later())
+        self.touched = create_temporary(connection, "_touched", self._touched_later())
 
     def by_school(self) -> dict[str, int]:
         """How many rows later loads touched, by school, the most first; one nameless school where rows have none."""
