@@ -1,10 +1,13 @@
-"""What Airflow itself must know of District Imports: two timetables, and the listener that writes a run's note."""
+"""What Airflow itself must know of District Imports: timetables, the listener that writes a run's note, new questions."""
 
 from typing import ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
-from district_airflow import notes
+from district_airflow import (
+    notes,
+    questions,  # noqa: F401 - it listens once it is imported
+)
 from district_airflow.timetables import AdministrationTimetable, NightTimetable
 
 

@@ -45,6 +45,7 @@ _DISTRICT = """
 name: Test District
 timezone: America/Los_Angeles
 roles: {data_person: [data@district.invalid], assessment_lead: [tests@district.invalid]}
+people: {rita.moss: [data_person], abe.lund: [assessment_lead]}
 schools: [{school_id: "0100"}, {school_id: "0101"}]
 school_years:
   - {end_year: 2026, first_day: 2025-08-13, last_day: 2026-05-28}
@@ -137,6 +138,7 @@ class Place:
             "DISTRICT_FILE": str(self.folder / "district.yaml"),
             "DISTRICT_DATABASE_URL": self.url,
             "DISTRICT_STABLE_SECONDS": "0",
+            "DISTRICT_FIRST_LOAD": "load",
             "DISTRICT_SMTP_PORT": "1",
             "DISTRICT_SMTP_TIMEOUT": "2",
         }
@@ -174,7 +176,15 @@ class Place:
             return Outcome(state=stopped.state, rule_id=stopped.rule_id, message=str(stopped), run_key=run_key)
         finally:
             pipeline.close(dataset, run_key=run_key)
-        return Outcome(state=summary.state, summary=summary, run_key=run_key)
+        run = self.rows("select rule_id from import_log.import_run where id = :id", id=summary.id)
+        self.messages.append(summary.reason)
+        return Outcome(
+            state=summary.state,
+            summary=summary,
+            run_key=run_key,
+            rule_id=run[0]["rule_id"],
+            message=summary.reason,
+        )
 
     def night(self, content: bytes, *, age: float = 7200.0, **how: Any) -> Outcome:
         """Drops a file and imports it."""

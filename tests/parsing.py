@@ -32,7 +32,8 @@ dags = [
     {
         "dag_id": dag.dag_id, "file": dag.fileloc, "doc": dag.doc_md or "", "catchup": dag.catchup,
         "tasks": {t.task_id: {"owner": t.owner, "retries": t.retries, "after": sorted(t.upstream_task_ids),
-                  "teardown": t.is_teardown, "outlets": [o.name for o in t.outlets]} for t in dag.tasks},
+                  "teardown": t.is_teardown, "outlets": [o.name for o in t.outlets], "rule": t.trigger_rule.value,
+                  "longest": t.execution_timeout and t.execution_timeout.total_seconds()} for t in dag.tasks},
         "serialized": DagSerialization.to_dict(dag),
     }
     for dag in bag.dags.values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import uuid
 from collections.abc import Callable
@@ -150,13 +151,29 @@ def generate(
     size: Annotated[str, typer.Option(help="small, medium, large, very_large or a number of students.")] = "small",
     seed: Annotated[int, typer.Option(help="The same seed writes the same bytes.")] = 1,
     nights: Annotated[int, typer.Option(min=1, help="How many nights of extracts.")] = 2,
+    first_night: Annotated[
+        datetime.datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="An instructional day; a quarter into the year if left out."),
+    ] = None,
+    mishap: Annotated[
+        list[str] | None,
+        typer.Option(help="What goes wrong in a school on one night, as night:kind:school; may be repeated."),
+    ] = None,
 ) -> None:
     """Write a synthetic district's extracts, its truth, and expected.json."""
+    from district.synthetic import Mishap
     from district.synthetic import generate as write_district
 
     chosen: str | int = int(size) if size.isdigit() else size
     try:
-        write_district(folder, size=chosen, seed=seed, nights=nights)
+        write_district(
+            folder,
+            size=chosen,
+            seed=seed,
+            nights=nights,
+            first_night=first_night.date() if first_night else None,
+            mishaps=tuple(Mishap.read(text) for text in mishap or ()),
+        )
     except ValueError as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(1) from None

@@ -70,15 +70,33 @@ class Files:
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """Shares (0 to 1) of a scope's rows above which a batch is held until a person decides."""
+    """Shares (0 to 1) above which a school, or the district, is held until a person decides.
 
-    rejected: float = 0.10
+    What each is for, and where its default comes from, stands in ``docs/explanation/what-is-held.md``.
+    """
+
     withdrawn: float = 0.10
+    """Of the rows that stand, those that the delivery no longer holds."""
     updated: float = 0.75
+    """Of the rows that stand, those of which a value changes that was there."""
+    rejected: float = 0.10
+    """Of the rows that came, those that are rejected."""
     orphans: float = 0.02
+    """Of the rows that came, those without a parent row: ids that the district does not know."""
+    codes: float = 0.02
+    """Of the rows of a school that came, those with an unknown code that the last load did not have."""
+    few: int = 3
+    """So many orphans, or rows with a new code, are single slips in any school: rejected, but no reason to hold it."""
+    count: float = 0.20
+    """Of the rows that usually come (the median of the last ten nights), those that are missing."""
+    last_year: float = 0.50
+    """Of the rows that came about this date a year ago, those that are missing."""
     grown: float = 3.0
+    """How many times the rows of the last load (of a school: the rows that stand) may come."""
     floor: int = 20
     """Below this many rows no share is judged: two of three rows gone is a small school, not an accident."""
+    first: Literal["", "load", "hold"] = ""
+    """Whether the very first load of the table waits for a person; empty: as the setting ``first_load`` says."""
 
 
 @dataclass(frozen=True, kw_only=True)

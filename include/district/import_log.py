@@ -31,11 +31,12 @@ from district.database import engine
 from district.dataset import Dataset
 from district.extract.landing import Arrival, Landed
 from district.layout import Layout
+from district.review.tables import hold, school_change
 from district.run import ImportStopped, RunSummary, State
 from district.settings import settings
 from district.tables import STAGING, delivery, import_issue, import_run
 
-COUNTS = ("read", "rejected", "superseded", "warnings", "inserted", "updated", "unchanged", "withdrawn")
+COUNTS = ("read", "rejected", "superseded", "held", "warnings", "inserted", "updated", "unchanged", "withdrawn")
 FINAL: tuple[State, ...] = (
     "checked",
     "loaded",
@@ -69,14 +70,16 @@ def open_run(
     run_key: str,
     night: datetime.date,
     unnoticed: bool = False,
+    **about: Any,
 ) -> int:
     """The id of the run to extract for: a new one, or the one that an earlier try of the same task left unloaded.
 
-    Of an ``unnoticed`` run no other run, digest or mail takes notice.
+    Of an ``unnoticed`` run no other run, digest or mail takes notice. What it is ``about`` are further columns of it.
     """
     latest = find_run(connection, dataset, run_key)
     if latest is not None and latest.state not in DONE:
-        connection.execute(delete(import_issue).where(import_issue.c.import_run_id == latest.id))
+        for told in (import_issue, hold, school_change):
+            connection.execute(delete(told).where(told.c.import_run_id == latest.id))
         fresh: dict[str, Any] = {
             "state": "started",
             "unnoticed": unnoticed,
@@ -98,6 +101,7 @@ def open_run(
         "owner": dataset.owner,
         "state": "started",
         "unnoticed": unnoticed,
+        **about,
     }
     return int(connection.execute(insert(import_run).values(values).returning(import_run.c.id)).scalar_one())
 
@@ -113,7 +117,7 @@ def update_run(connection: Connection, run_id: int, **values: Any) -> None:
     if values.get("state") in FINAL:
         values |= {"finished_at": func.clock_timestamp(), "digest_id": None}
     if values.get("state") in _MENDED:
-        values |= {"reason": "", "rule_id": ""}
+        values = {"reason": "", "rule_id": ""} | values
     connection.execute(update(import_run).where(import_run.c.id == run_id).values(**values))
 
 

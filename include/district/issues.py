@@ -109,10 +109,6 @@ class Fates:
 
     rejected: int
     superseded: int
-    orphans: int
-    """Of the rejected ones, those without a parent row."""
-    unmapped: int
-    """Of the rejected ones, those with an unknown code."""
 
 
 def count_fates(connection: Connection, dataset: Dataset, run_id: int) -> Fates:
@@ -123,23 +119,14 @@ def count_fates(connection: Connection, dataset: Dataset, run_id: int) -> Fates:
             findings.c.row_no,
             func.bool_or(findings.c.fate == "reject").label("rejected"),
             func.bool_or(findings.c.fate == "supersede").label("superseded"),
-            func.bool_or(findings.c.rule_id.startswith(f"{dataset.name}.parent.")).label("orphan"),
-            func.bool_or(findings.c.rule_id.in_([f"{dataset.name}.{c.name}.code" for c in dataset.coded])).label(
-                "code"
-            ),
         )
         .group_by(findings.c.row_no)
         .subquery()
     )
     found = by_row.c
-    query = select(
-        func.count().filter(found.rejected),
-        func.count().filter(found.superseded, ~found.rejected),
-        func.count().filter(found.orphan),
-        func.count().filter(found.code),
-    ).select_from(by_row)
-    rejected, superseded, orphans, unmapped = connection.execute(query).one()
-    return Fates(rejected=rejected, superseded=superseded, orphans=orphans, unmapped=unmapped)
+    query = select(func.count().filter(found.rejected), func.count().filter(found.superseded, ~found.rejected))
+    rejected, superseded = connection.execute(query.select_from(by_row)).one()
+    return Fates(rejected=rejected, superseded=superseded)
 
 
 def count_warnings(connection: Connection, run_id: int) -> int:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, text
+from sqlalchemy import Connection, Row, exists, func, select, text
 
 from district import import_log, issues
 from district.carried import reread
 from district.database import engine
 from district.dataset import Dataset
+from district.extract.again import stage_again
 from district.extract.arriving import arrive, carry_forward, night_of
 from district.extract.changed import stage_delivery
 from district.extract.staging import drop_staging, is_staged
 from district.layout import Layout
-from district.load.gate import Changes, judge_changes
+from district.load.judging import judge_load, reason_of
 from district.load.loader import Loader, lock
+from district.review.holds import record_changes
+from district.review.tables import hold
 from district.run import Blocked, Held, ImportStopped, Locked, NotArrived, Refused, RunSummary, State
 from district.settings import settings
 from district.trouble import recorded
@@ -57,13 +60,17 @@ def validate(dataset: Dataset, *, run_key: str) -> RunSummary:
 
 
 def load(dataset: Dataset, *, run_key: str, preview: bool = False) -> RunSummary:
-    """Loads what validation let through, in one transaction; ``preview`` only counts what it would do.
+    """Loads what validation and the gate let through, in one transaction; ``preview`` only counts what it would do.
+
+    What the gate holds waits for a person; the state is ``held`` where that is all of it.
 
     Raises:
-        Held: it would change too much. Locked: another run is loading.
+        Locked: another run is loading. Held: another run has loaded since this one began.
     """
     with recorded(dataset, run_key), import_log.timed(dataset, run_key, "load"):
         run = _run(dataset, run_key)
+        if _waits(run):
+            return _summary(run.id)
         if _goes_on(run, "validated", "locked", "failed"):
             run = _restore_staging(dataset, run)
             _load(dataset, run, preview=preview)
@@ -98,6 +105,32 @@ def finish(dataset: Dataset, *, partition: str, run_key: str, failed_task: str =
         drop_staging(connection, dataset, run_id)
     send_waiting()
     return _summary(run_id)
+
+
+def release(dataset: Dataset, *, run_key: str) -> RunSummary:
+    """Imports again, whole and from its landed copy, what a run holds and a person has let through since.
+
+    A run of its own, with the same suite and gate; the decision is what lets the schools through. Safe to repeat: the
+    release of a run loads once.
+
+    Raises:
+        Held: no decision lets it through (any more), or a newer delivery has come in its place.
+        ImportStopped: it did not go on, as any run.
+    """
+    key = f"{run_key}/release"
+    with recorded(dataset, key), import_log.timed(dataset, key, "release"):
+        held = _run(dataset, run_key)
+        run_id = stage_again(dataset, held, key)
+        run = _run(dataset, key)
+        if run.state == "extracted":
+            _validate(dataset, run)
+            run = _run(dataset, key)
+        if run.state == "validated":
+            _load(dataset, run, preview=False)
+        with engine().begin() as connection:
+            drop_views(connection, dataset, run_id)
+            drop_staging(connection, dataset, run_id)
+        return _summary(run_id)
 
 
 def close(dataset: Dataset, *, run_key: str, preview: bool = False) -> None:
@@ -139,19 +172,24 @@ def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
             _give_way(connection, dataset, run, last)
             return
         loader = Loader(connection, dataset, run)
-        changes = loader.changes()
-        if not preview:
-            _judge(dataset, run, changes, last)
-            loader.apply(changes)
-        counts = {name: getattr(changes, name) for name in ("inserted", "updated", "unchanged", "withdrawn")}
+        changes, judgement = judge_load(connection, dataset, run, loader, last, preview=preview)
+        told = {
+            "state": "held" if judgement.whole else "validated" if preview else "loaded",
+            "reason": reason_of(judgement, len(changes.schools)),
+            "rule_id": judgement.reasons[0].rule_id if judgement.reasons else "",
+            **{name: getattr(changes, name) for name in ("inserted", "updated", "unchanged", "withdrawn", "held")},
+        }
         if preview:
             transaction.rollback()
+        elif judgement.whole:
+            import_log.update_run(connection, run.id, **told)
         else:
-            import_log.update_run(connection, run.id, state="loaded", loaded_at=func.clock_timestamp(), **counts)
+            loader.apply(changes)
+            import_log.update_run(connection, run.id, loaded_at=func.clock_timestamp(), **told)
     if preview:
         with engine().begin() as connection:
-            import_log.update_run(connection, run.id, **counts)
-        _judge(dataset, run, changes, last)
+            record_changes(connection, run.id, changes.schools, judgement)
+            import_log.update_run(connection, run.id, **told)
 
 
 def _give_way(connection: Connection, dataset: Dataset, run: Row[Any], last: Row[Any]) -> None:
@@ -168,8 +206,12 @@ def _give_way(connection: Connection, dataset: Dataset, run: Row[Any], last: Row
     carry_forward(connection, dataset, run.id, last)
 
 
-def _judge(dataset: Dataset, run: Row[Any], changes: Changes, last: Row[Any] | None) -> None:
-    judge_changes(dataset, changes, read=run.read, last_read=last.read if last is not None else 0)
+def _waits(run: Row[Any]) -> bool:
+    """Whether the gate has held all of a run, which a person decides about and no repeated step changes."""
+    with engine().connect() as connection:
+        return bool(
+            run.state == "held" and connection.execute(select(exists().where(hold.c.import_run_id == run.id))).scalar()
+        )
 
 
 def _goes_on(run: Row[Any], *states: State) -> bool:

@@ -18,6 +18,7 @@ from district.database import engine
 from district.dataset import Dataset
 from district.issues import issues_of, rules_of
 from district.notify.mail import refused_mails
+from district.review.outcome import find_outcome
 from district.settings import settings
 from district.tables import import_run
 from district.validate.rules import WORDS
@@ -171,11 +172,12 @@ def note(dataset: Dataset, run_key: str) -> str:
         if run is None:
             return "No import run yet."
         issues = rules_of(connection, run.id)
+        outcome = find_outcome(connection, dataset, run_key)
     counts = " · ".join(f"{name} {run._mapping[name]:,}" for name in import_log.COUNTS if name != "superseded")
-    parts = [
-        f"**{run.state.upper()}** {run.partition} (run {run.id}): {counts.replace('read', 'processed', 1)}",
-        run.reason,
-    ]
+    counts = counts.replace("read", "processed", 1)
+    parts = [f"**{run.state.upper()}** {run.partition} (run {run.id}): {counts}", run.reason]
+    if outcome is not None:
+        parts.append(outcome.sentence)
     lines = [f"- **{each.word}**, {each.rows:,} {each.noun}: {each.title}. {each.fix}" for each in issues[:NOTED]]
     more = len(issues) - NOTED
     parts.append("\n".join(lines + [f"- and {more} more: `district status {dataset.name}`"] * (more > 0)))

@@ -34,6 +34,7 @@ class RunSummary:
     read: int = 0
     rejected: int = 0
     superseded: int = 0
+    held: int = 0
     warnings: int = 0
     inserted: int = 0
     updated: int = 0

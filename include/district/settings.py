@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -137,6 +137,10 @@ class Settings(BaseSettings):
     """How often a night's extract that has not arrived is looked for."""
     deadline: datetime.time = datetime.time(5, 0)
     """Local time by which a night's extract must have arrived."""
+    first_load: Literal["load", "hold"] = "hold"
+    """Whether the very first load of a table waits until a person has approved it as the baseline."""
+    hold_hours: float = Field(default=24.0, gt=0)
+    """Hours that a hold waits for a decision, and that a load may rely on one."""
     smtp_host: str = "localhost"
     """The district's mail server."""
     smtp_port: int = 25

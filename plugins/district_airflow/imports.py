@@ -1,4 +1,4 @@
-"""One data set, one DAG: extract -> validate -> load -> notify."""
+"""One data set, one DAG: extract -> validate -> load -> notify; and where a gate holds something, review -> release."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from airflow.sdk import DAG, Asset, AssetAll, PartitionedAssetTimetable, task, t
 from district.dataset import Dataset, DatasetError
 from district.settings import settings
 from district_airflow import tasks
+from district_airflow.review import ReviewOperator
 from district_airflow.timetables import NightTimetable
 
 if TYPE_CHECKING:
@@ -69,7 +70,15 @@ def import_dag(dataset: Dataset, *, schedule: Schedule = None, doc_md: str | Non
             """Tell people and the data sets that wait for this one; runs whatever happened before."""
             return tasks.notify(dataset)
 
-        extract() >> validate() >> load() >> notify()
+        @task(outlets=[Asset(dataset.name)], max_active_tis_per_dag=1)
+        def release() -> dict[str, Any]:
+            """Load what was held, where a person said so; the data sets that wait for this one run again."""
+            return tasks.release(dataset)
+
+        loaded = load()
+        extract() >> validate() >> loaded >> notify()
+        # Beside notify: neither the digest nor the data sets that wait for this one wait for a person.
+        loaded >> ReviewOperator(task_id="review", dataset=dataset) >> release()
 
     dag.fileloc = str(file)  # otherwise Airflow takes this module for the DAG's code
     return dag

@@ -21,6 +21,9 @@ from district.run import Blocked, Held, ImportStopped, NotArrived, Refused
 from district.settings import settings
 
 if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol
+
     from district.dataset import Dataset
 
 Result = TypeVar("Result")
@@ -65,8 +68,6 @@ def load(dataset: Dataset) -> dict[str, Any]:
 def notify(dataset: Dataset) -> dict[str, Any]:
     """Finish the run, however it went, and tell the data sets that wait for this one."""
     from district import pipeline
-    from district.report import note
-    from district.trouble import place_of
 
     context = get_current_context()
     run, ti = context["dag_run"], context["ti"]
@@ -83,15 +84,50 @@ def notify(dataset: Dataset) -> dict[str, Any]:
         # The last try: no mail server may keep the data sets that wait from their own import, or from saying why not.
         log.warning("%s The data sets that wait for %s are told all the same.", failure, dataset.name)
         told = {"id": None, "state": "unknown", "reason": str(failure)}
+    tell_waiting(dataset, context, partition, told)
+    leave_note(dataset, ti, run.run_id)
+    return told
+
+
+def release(dataset: Dataset) -> dict[str, Any]:
+    """Load what was held, if the record in the district's database says that a person let it through.
+
+    Raises:
+        AirflowSkipException: a person rejected it. AirflowFailException: there is no decision in the record.
+    """
+    from district import pipeline
+    from district.review.outcome import outcome_of
+
+    context = get_current_context()
+    run = context["dag_run"]
+    outcome = said(lambda: outcome_of(dataset, run.run_id), run.run_id)
+    if outcome is not None and outcome.state == "rejected":
+        raise AirflowSkipException(outcome.sentence)
+    if outcome is None or outcome.state != "approved":
+        raise AirflowFailException("Nobody has let this through: nothing is loaded. Clear `review` to ask again.")
+    summary = said(lambda: pipeline.release(dataset, run_key=run.run_id), run.run_id).as_dict()
+    tell_waiting(dataset, context, partition_of(dataset, run.partition_key), summary)
+    leave_note(dataset, context["ti"], run.run_id)
+    return summary
+
+
+def tell_waiting(dataset: Dataset, context: Context, partition: str, told: dict[str, Any]) -> None:
+    """What the data sets that wait for this one are told: how its run ended, and for which partition."""
     event = context["outlet_events"][Asset(dataset.name)]
     event.extra = {"state": told["state"], "run": told["id"]}
-    if run.partition_key is None:
+    if context["dag_run"].partition_key is None:
         event.add_partitions(partition)
+
+
+def leave_note(dataset: Dataset, ti: RuntimeTaskInstanceProtocol, run_key: str) -> None:
+    """Leave the run's story for its note; a note is no reason to fail a task."""
+    from district.report import note
+    from district.trouble import place_of
+
     try:
-        ti.xcom_push("note", note(dataset, run.run_id))
-    except Exception as error:  # noqa: BLE001 - a note is no reason to hold up the data sets that wait
+        ti.xcom_push("note", note(dataset, run_key))
+    except Exception as error:  # noqa: BLE001 - see above
         log.warning("The run's note could not be written: %s", place_of(error))
-    return told
 
 
 def partition_of(dataset: Dataset, key: str | None) -> str:

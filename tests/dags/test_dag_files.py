@@ -86,7 +86,9 @@ def test_every_task_is_owned_and_tries_again(parsed: Parsed) -> None:
 
 
 @each(DATASET_FILES)
-def test_import_has_its_four_steps(parsed: Parsed, request: pytest.FixtureRequest) -> None:
+def test_import_has_its_steps_and_waits_for_nobody_but_in_review(
+    parsed: Parsed, request: pytest.FixtureRequest
+) -> None:
     stem = request.node.callspec.id
     for dag in parsed.dags:
         tasks = dag["tasks"]
@@ -95,9 +97,24 @@ def test_import_has_its_four_steps(parsed: Parsed, request: pytest.FixtureReques
             "validate": ["extract"],
             "load": ["validate"],
             "notify": ["load"],
+            "review": ["load"],
+            "release": ["review"],
         }
         assert [name for name, task in tasks.items() if task["teardown"]] == ["notify"]
-        assert tasks["notify"]["outlets"] == [stem]
+        assert {name: task["outlets"] for name, task in tasks.items() if task["outlets"]} == {
+            "notify": [stem],
+            "release": [stem],
+        }
+        rules = {name: task["rule"] for name, task in tasks.items() if name != "notify"}
+        assert rules == dict.fromkeys(rules, "all_success")
+
+
+@each(DATASET_FILES)
+def test_review_waits_as_long_as_the_hold_and_asks_as_often_as_needed(parsed: Parsed) -> None:
+    for dag in parsed.dags:
+        review = dag["tasks"]["review"]
+        assert review["longest"] is None
+        assert review["retries"] >= 10_000
 
 
 @each(FILES)

@@ -1,7 +1,8 @@
-"""The listener that makes a run's note: it copies what notify wrote, keeps to a person's note, and never raises."""
+"""The listener that makes a run's note: it copies what was told last, keeps to a person's note, and never raises."""
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -32,12 +33,10 @@ def dag_run(session: Session, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespac
     return SimpleNamespace(id=RUN, dag_id="enrollment")
 
 
-def told(session: Session, text: object) -> None:
-    session.execute(
-        insert(XComModel.__table__).values(
-            dag_run_id=RUN, task_id="notify", map_index=-1, key="note", dag_id="enrollment", run_id="r", value=text
-        )
-    )
+def told(session: Session, text: object, task: str = "notify", minute: int = 0) -> None:
+    row = {"dag_run_id": RUN, "task_id": task, "map_index": -1, "key": "note", "dag_id": "enrollment", "run_id": "r"}
+    when = datetime.datetime(2026, 11, 20, 2, minute, tzinfo=datetime.UTC)
+    session.execute(insert(XComModel.__table__).values(**row, value=text, timestamp=when))
 
 
 def written(session: Session) -> list[str]:
@@ -50,6 +49,13 @@ def test_note_is_copied_and_renewed(session: Session, dag_run: SimpleNamespace) 
     session.execute(XComModel.__table__.update().values(value="**loaded**"))
     notes.on_dag_run_success(dag_run=dag_run)
     assert written(session) == ["**loaded**"]
+
+
+def test_what_was_told_last_counts(session: Session, dag_run: SimpleNamespace) -> None:
+    told(session, "**released**", task="release", minute=9)
+    told(session, "**held**", minute=1)
+    notes.on_dag_run_success(dag_run=dag_run)
+    assert written(session) == ["**released**"]
 
 
 def test_long_note_fits(session: Session, dag_run: SimpleNamespace) -> None:

@@ -25,7 +25,8 @@ from district.demo.postgres import Server
 from district.import_log import BY_HAND
 from district.load.undo import NotUndone, Undone, undo
 from district.notify.mail import queue_digest
-from district.run import Held
+from district.review.decisions import NotAllowed, decide
+from district.review.holds import waiting
 from district.settings import _read_district
 from importing import CHILDREN, FTE_RULE, Outcome, Place, canaries_of, child, children, csv_bytes, with_gate, working_in
 
@@ -123,8 +124,10 @@ class History:
         outcome = self.place.run(OPEN, night=f"2026-11-{self.nights:02d}", **how)
         after = snapshot(self.place)
         taken_back = self.last.get(content) == "undone" and not by_hand
-        assert (outcome.rule_id == "delivery.undone") == taken_back, outcome
+        if taken_back:
+            assert outcome.state == "held", outcome
         if outcome.state == "held":
+            assert taken_back or outcome.rule_id != "delivery.undone"
             assert outcome.rule_id in ("delivery.undone", "file.resent", "gate.rejected"), outcome
             assert after == before
             return
@@ -386,16 +389,47 @@ def test_a_table_that_was_changed_by_hand_is_not_made_worse(loaded: Place) -> No
 
 
 def test_the_next_night_holds_the_undone_file_and_loads_another(loaded: Place) -> None:
-    number = second_night(loaded)
-    take_back(number)
+    take_back(second_night(loaded))
     before = loaded.table_hash()
-    again = loaded.run(night="2026-11-20")
-    assert (again.state, again.rule_id) == ("held", "delivery.undone")
-    assert "children_1.csv is, to the byte, a delivery that was taken back (Undoes run 2" in again.message
-    assert f"By Ada Rowe: {WHY['reason']}" in again.message
-    assert loaded.table_hash() == before
-    assert loaded.night(csv_bytes(children(41)), age=60, night="2026-11-21").state == "loaded"
+    for night in (20, 21):
+        again = loaded.run(night=f"2026-11-{night}")
+        assert (again.state, again.rule_id) == ("held", "delivery.undone")
+        assert (
+            "The file is, to the byte, a delivery that was taken back (Undoes run 2 (children_1.csv)" in again.message
+        )
+        assert f"By Ada Rowe: {WHY['reason']}" in again.message
+        assert loaded.table_hash() == before
+    assert loaded.night(csv_bytes(children(41)), age=60, night="2026-11-22").state == "loaded"
     assert len(loaded.standing()) == 41
+
+
+def test_the_undone_file_loads_once_a_person_approves_it(loaded: Place) -> None:
+    number = second_night(loaded)
+    after = loaded.standing()
+    take_back(number)
+    again = loaded.run(night="2026-11-20")
+    assert again.rule_id == "delivery.undone"
+    decide(CHILDREN, again.run_key, choice="approve", person="Ada", role="data_person", reason="It was right after all")
+    released = pipeline.release(CHILDREN, run_key=again.run_key)
+    assert released.state == "loaded"
+    assert loaded.standing() == after
+    take_back(released.id)
+    assert loaded.run(night="2026-11-21").rule_id == "delivery.undone"
+    assert pipeline.release(CHILDREN, run_key=again.run_key).state == "undone"
+    assert loaded.standing() != after
+
+
+def test_what_waited_about_the_undone_run_waits_no_longer(loaded: Place) -> None:
+    before = loaded.table_hash()
+    half = [row for n, row in enumerate(children(40)) if row["school_id"] == "0100" or n % 4 == 1]
+    partly = loaded.night(csv_bytes([*half, child(77)]), age=3600, dataset=with_gate(CHILDREN, floor=10))
+    assert partly.state == "loaded"
+    assert waiting(CHILDREN, partly.run_key) is not None
+    take_back(run_id(loaded, partly))
+    assert loaded.table_hash() == before
+    assert waiting(CHILDREN, partly.run_key) is None
+    with pytest.raises(NotAllowed):
+        decide(CHILDREN, partly.run_key, choice="approve", person="Ada", role="data_person", reason="Too late")
 
 
 def test_a_cleared_task_of_the_undone_run_leaves_it_undone(loaded: Place) -> None:
@@ -406,12 +440,11 @@ def test_a_cleared_task_of_the_undone_run_leaves_it_undone(loaded: Place) -> Non
     for step in (pipeline.validate, pipeline.load):
         assert step(CHILDREN, run_key=run["run_key"]).state == "undone"
     assert pipeline.finish(CHILDREN, partition=run["partition"], run_key=run["run_key"]).state == "undone"
-    with pytest.raises(Held, match="a delivery that was taken back"):
-        pipeline.extract(CHILDREN, partition=run["partition"], run_key=run["run_key"])
+    assert loaded.rows("select 1 from import_log.mail") == []
+    assert loaded.run(run_key=run["run_key"]).rule_id == "delivery.undone"
     assert loaded.table_hash() == before
     states = loaded.rows("select state from import_log.import_run order by id")
     assert [row["state"] for row in states] == ["loaded", "undone", "restored", "held"]
-    assert loaded.rows("select 1 from import_log.mail") == []
 
 
 def test_children_of_an_undone_parent_wait_and_are_judged_again(loaded: Place) -> None:

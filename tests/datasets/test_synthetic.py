@@ -124,6 +124,21 @@ def test_truth_and_extra_rows_make_the_last_night(small: Path, expected: dict[st
         assert all(re.fullmatch(r"0\d{6}", row["student_id"]) for row in truth)
 
 
+def test_lunch_codes_are_mapped_and_shared_as_in_a_district(small: Path) -> None:
+    """About half the children pay the full price, a few have no code, and a child has one code at all schools."""
+    with (settings().crosswalks_folder / "meal_eligibility.csv").open() as file:
+        standard = {row["local_code"]: row["standard_code"] for row in csv.DictReader(file)}
+    with (small / "truth" / "enrollment.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    codes = Counter(row["meal_eligibility_code"] for row in rows)
+    assert set(codes) == {*standard, ""}
+    assert set(standard.values()) == {"Free", "ReducedPrice", "FullPrice"}
+    assert 0.40 < codes["P"] / codes.total() < 0.65
+    assert 0 < codes[""] / codes.total() < 0.05
+    by_child = {(row["student_id"], row["meal_eligibility_code"]) for row in rows}
+    assert len(by_child) == len({row["student_id"] for row in rows})
+
+
 def test_every_defect_is_listed_once_and_counted_under_its_rule(expected: dict[str, Any]) -> None:
     places = Counter((each["night"], each["dataset"], each["line"]) for each in expected["defects"])
     assert set(places.values()) == {1}

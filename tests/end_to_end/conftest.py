@@ -1,4 +1,4 @@
-"""Three nights of one running district. Each fixture does what a night brings, once; the tests look at what came."""
+"""Four nights of one running district. Each fixture does what a night brings, once; the tests look at what came."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from backfilling import Backfill, MendedNight, Repeated, backfill_by_rest, mend_and_backfill, repeat
+from held import MISHAPS, HeldNight, bring_wrong_schools
 from live import Live, live_district
 from nights import (
     District,
@@ -26,9 +27,9 @@ from district.synthetic import generate
 
 @pytest.fixture(scope="session")
 def district(tmp_path_factory: pytest.TempPathFactory) -> District:
-    """Two thousand children, three nights, four past administrations."""
+    """Two thousand children, four nights, four past administrations."""
     folder = tmp_path_factory.mktemp("district")
-    generate(folder, size="small", seed=11, nights=3)
+    generate(folder, size="small", seed=11, nights=4, mishaps=MISHAPS)
     return District(folder=folder, expected=json.loads((folder / "expected.json").read_text()), ids=plant(folder))
 
 
@@ -79,3 +80,10 @@ def third_night(live: Live, district: District, trouble_begun: Trouble, second_b
 def repeated_backfill(live: Live, third_night: ThirdNight) -> Repeated:
     """The backfills again."""
     return repeat(live)
+
+
+@pytest.fixture(scope="session")
+def held_night(live: Live, district: District, third_night: ThirdNight) -> HeldNight:
+    """The night after it: two schools' rows are wrong, and a person decides."""
+    return bring_wrong_schools(live, district)
+

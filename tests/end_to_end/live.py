@@ -19,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 from sqlalchemy import NullPool, create_engine, text
 
 from district.database import migrate as migrate_district
@@ -27,7 +28,8 @@ from district.demo.airflow_processes import (
     COMPONENTS,
     Airflow,
     configure,
-    create_user,
+    create_administrator,
+    create_people,
     migrate,
     start_component,
     wait_healthy,
@@ -81,6 +83,26 @@ class Live:
         """Clears a task and all behind it, as a person does in the UI."""
         wanted = {"dag_run_id": run_id, "task_ids": [task], "include_downstream": True, "only_failed": False}
         self.ask("POST", f"dags/{dag}/clearTaskInstances", {"dry_run": False, **wanted})
+
+    def question(self, dag: str, run_id: str) -> dict[str, Any]:
+        """What a run's required action asks."""
+        quoted = urllib.parse.quote(run_id, safe="")
+        return self.ask("GET", f"dags/{dag}/dagRuns/{quoted}/taskInstances/review/-1/hitlDetails")
+
+    def kill(self, *names: str) -> None:
+        """Kills programs and whatever they started, as a power cut does."""
+        for running in [each for each in self.processes.started if each.name in names]:
+            self.processes.started.remove(running)
+            process = psutil.Process(running.popen.pid)
+            for member in (process, *process.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    member.kill()
+            running.popen.wait(10)
+
+    def start(self, *names: str) -> None:
+        """Starts components of Airflow again."""
+        for name in names:
+            start_component(self.airflow, self.processes, name)
 
     def command(self, *arguments: str) -> str:
         """An `airflow` command, as IT staff type it."""
@@ -228,9 +250,10 @@ def _started(place: Place, processes: Processes) -> Live:
     migrate(airflow)
     for name in COMPONENTS[:-1]:
         start_component(airflow, processes, name)
-    create_user(airflow)
+    create_administrator(airflow)
     start_component(airflow, processes, COMPONENTS[-1])
     wait_healthy(airflow, processes)
+    create_people(airflow)
     return Live(place=place, server=server, airflow=airflow, processes=processes)
 
 

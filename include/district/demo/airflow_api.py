@@ -1,4 +1,4 @@
-"""The few calls of Airflow's REST API that a night needs."""
+"""The few calls of Airflow's REST API that a demo needs."""
 
 from __future__ import annotations
 
@@ -48,6 +48,18 @@ class AirflowApi:
         """Task instances of a run."""
         quoted = urllib.parse.quote(run, safe="")
         return list(self._signed("GET", f"/api/v2/dags/{dag}/dagRuns/{quoted}/taskInstances")["task_instances"])
+
+    def create_user(self, name: str, role: str, password: str) -> None:
+        """Adds somebody who signs in with a password; ``name`` is ``first.last`` or one word."""
+        first, _, last = name.title().partition(".")
+        user = {"username": name, "email": f"{name}@district.invalid", "password": password}
+        names = {"first_name": first, "last_name": last or "-"}
+        self._signed("POST", "/auth/fab/v1/users", {**user, **names, "roles": [{"name": role}]})
+
+    def answer(self, dag: str, run: str, task: str, choice: str, **fields: str) -> dict[str, Any]:
+        """Answers a required action."""
+        path = f"/api/v2/dags/{dag}/dagRuns/{urllib.parse.quote(run, safe='')}/taskInstances/{task}/-1/hitlDetails"
+        return self._signed("PATCH", path, {"chosen_options": [choice], "params_input": fields})
 
     def _signed(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         if not self._token:

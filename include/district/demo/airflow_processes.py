@@ -1,4 +1,4 @@
-"""Airflow's own processes for the demo: settings by environment, migration, one user, four components."""
+"""Airflow's own processes for the demo: settings by environment, migration, users, four components."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ COMPONENTS = ("scheduler", "dag-processor", "triggerer", "api-server")
 HEALTH = {"metadatabase": "metadata database", "scheduler": "scheduler", "dag_processor": "DAG processor",
           "triggerer": "triggerer"}  # fmt: skip
 USER = "admin"
+# Who else signs in, and what Airflow lets them do. What they may decide stands in the district's settings file.
+PEOPLE = {"data.person": "Op", "assessment.lead": "Op", "viewer": "Viewer"}
+AUTH_MANAGER = "district_airflow.people.PeopleFabAuthManager"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +44,17 @@ class Airflow:
 
     @property
     def password(self) -> str:
-        """The user's generated password."""
-        return str(self.place.recall("password", lambda: secrets.token_urlsafe(12)))
+        """The administrator's generated password."""
+        return self.password_of(USER)
 
-    def api(self) -> AirflowApi:
-        """The REST API as the demo's user."""
-        return AirflowApi(f"http://127.0.0.1:{self.ui_port}", user=USER, password=self.password)
+    def password_of(self, user: str) -> str:
+        """A user's generated password, the same at every start."""
+        name = "password" if user == USER else f"password_{user}"
+        return str(self.place.recall(name, lambda: secrets.token_urlsafe(12)))
+
+    def api(self, user: str = USER) -> AirflowApi:
+        """The REST API as one of the demo's users."""
+        return AirflowApi(f"http://127.0.0.1:{self.ui_port}", user=user, password=self.password_of(user))
 
 
 def configure(place: Place, server: Server, *, smtp_port: int, settings: Mapping[str, str]) -> Airflow:
@@ -59,7 +67,7 @@ def configure(place: Place, server: Server, *, smtp_port: int, settings: Mapping
         "core__dags_folder": PROJECT / "dags",
         "core__plugins_folder": PROJECT / "plugins",
         "core__load_examples": False,
-        "core__auth_manager": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
+        "core__auth_manager": AUTH_MANAGER,
         "core__fernet_key": fernet,
         "core__execution_api_server_url": f"http://127.0.0.1:{ui}/execution/",
         "core__dags_are_paused_at_creation": False,
@@ -90,6 +98,7 @@ def configure(place: Place, server: Server, *, smtp_port: int, settings: Mapping
         "smtp_port": smtp_port,
         "ui_url": f"http://localhost:{ui}",
         "stable_seconds": 1,
+        "first_load": "load",  # nobody has to approve a demo's baseline
     } | dict(settings)
     environment = {
         name: value
@@ -127,14 +136,23 @@ def migrate(airflow: Airflow) -> None:
         airflow.place.remember("migrated", current)
 
 
-def create_user(airflow: Airflow) -> None:
-    """The one user of the demo; its password goes in by a pipe, so that no process list shows it."""
+def create_administrator(airflow: Airflow) -> None:
+    """The user who may do everything; the password goes in by a pipe, so that no process list shows it."""
     if airflow.place.recall("user", str) == USER:
         return
-    who = ("--username", USER, "--role", "Admin", "--email", "data.person@district.invalid")
-    names = ("--firstname", "Data", "--lastname", "Person")
+    who = ("--username", USER, "--role", "Admin", "--email", f"{USER}@district.invalid")
+    names = ("--firstname", "Demo", "--lastname", "Administrator")
     _run(airflow, "users", "create", *who, *names, answers=f"{airflow.password}\n{airflow.password}\n")
     airflow.place.remember("user", USER)
+
+
+def create_people(airflow: Airflow) -> None:
+    """The others, by the REST API, which takes a tenth of the command's time."""
+    api = airflow.api()
+    for user, role in PEOPLE.items():
+        if not airflow.place.recall(f"user_{user}", bool):
+            api.create_user(user, role, airflow.password_of(user))
+            airflow.place.remember(f"user_{user}", True)
 
 
 def start_component(airflow: Airflow, processes: Processes, name: str) -> None:

@@ -16,10 +16,12 @@ from rich.console import Console
 from district.demo.airflow_api import ApiFailed
 from district.demo.airflow_processes import (
     COMPONENTS,
+    PEOPLE,
     USER,
     Airflow,
     configure,
-    create_user,
+    create_administrator,
+    create_people,
     migrate,
     start_component,
     wait_healthy,
@@ -186,9 +188,10 @@ class Demo:
         migrate(airflow)
         for name in COMPONENTS[:-1]:
             start_component(airflow, self.processes, name)
-        create_user(airflow)  # before the API server, which writes the same roles when it starts
+        create_administrator(airflow)  # before the API server, which writes the same roles when it starts
         start_component(airflow, self.processes, COMPONENTS[-1])
         wait_healthy(airflow, self.processes)
+        create_people(airflow)
 
     def _night(self, airflow: Airflow, server: Server, night: Night, *, fresh: bool) -> list[str]:
         place, name = airflow.place, f"runs_{night.night}"
@@ -218,6 +221,7 @@ class Demo:
         if self.stays:
             rows = {
                 "Airflow": f"{airflow.ui_url}  user {USER}, password {airflow.password}",
+                "people": ", ".join(f"{user} {airflow.password_of(user)}" for user in PEOPLE),
                 "a terminal": f"source {shlex.quote(str(place.environment))}",
                 "import log": "district status",
                 "database": "psql",

@@ -25,6 +25,7 @@ from district.extract.scope import check_scope
 from district.extract.shape import check_shape
 from district.extract.staging import drop_staging
 from district.layout import Layout, choose_layout, layouts_of, with_fields
+from district.review.holds import held_schools
 from district.run import Blocked, Held, NotArrived, Refused, RunSummary
 from district.settings import settings
 from district.tables import delivery, import_run
@@ -80,7 +81,7 @@ def arrive(
     if layout is None:
         chosen = choose_layout(chosen, layouts_of(dataset.name, config.layouts_folder), partition=partition)
     with engine().begin() as connection:
-        rules, versions = _versions(connection, dataset, chosen, night)
+        rules, versions = versions_of(connection, dataset, chosen, night)
         import_log.update_run(connection, run_id, layout=asdict(chosen), rules=rules, versions=versions)
         delivery_id = _known_delivery(connection, dataset, arrival)
         # A file that was loaded before costs its checksum.
@@ -95,8 +96,6 @@ def arrive(
         last = _last_of_delivery(connection, dataset, partition, delivery_id)
         if last is not None and last.versions == versions:
             return carry_forward(connection, dataset, run_id, last)
-        if file is None:
-            _check_undone(connection, arrival, delivery_id)
         if landed.size and not landed.final_newline and import_log.always_ends_with_newline(connection, dataset):
             message = f"{arrival.path.name} ends inside a line, unlike every earlier delivery; transfer it again."
             raise Refused(message, rule_id="file.truncated")
@@ -141,10 +140,15 @@ def _known_delivery(connection: Connection, dataset: Dataset, arrival: Arrival) 
 
 
 def _last_of_delivery(connection: Connection, dataset: Dataset, partition: str, delivery_id: int) -> Row[Any] | None:
-    """The run that loaded a delivery, where no other has loaded the same rows since."""
+    """The run that loaded all of a delivery, where no other has loaded the same rows since.
+
+    What it held is judged anew, whatever was decided about it.
+    """
     earlier = import_log.run_of_delivery(connection, delivery_id)
     last = import_log.last_loaded(connection, dataset, partition, earlier.scope) if earlier is not None else None
-    return last if last is not None and last.delivery_id == delivery_id else None
+    if last is None or last.delivery_id != delivery_id or held_schools(connection, last.id):
+        return None
+    return last
 
 
 def _nothing_new(dataset: Dataset, run_id: int, partition: str) -> RunSummary:
@@ -185,19 +189,6 @@ def _old_file(
     return (FileWarning(rule_id=rule_id, cause=arrival.path.name, title=title, fix=fix),)
 
 
-def _check_undone(connection: Connection, arrival: Arrival, delivery_id: int) -> None:
-    """What a person has undone must not come back with the next night.
-
-    Raises:
-        Held: the file is, to the byte, a delivery whose load was undone.
-    """
-    undone = import_log.undo_of_delivery(connection, delivery_id)
-    if undone is not None:
-        message = f"{arrival.path.name} is, to the byte, a delivery that was taken back ({undone.reason}). "
-        message += "Nothing was changed. If it is meant after all, import it by hand with `district import`."
-        raise Held(message, rule_id="delivery.undone")
-
-
 def _check_rows(rows: int, arrival: Arrival) -> None:
     if rows == 0:
         raise Held(f"{arrival.path.name} holds no rows. Nothing was changed.", rule_id="file.header_only")
@@ -234,7 +225,7 @@ def _check_parents(dataset: Dataset, partition: str) -> None:
 
 def carry_forward(connection: Connection, dataset: Dataset, run_id: int, last: Row[Any]) -> RunSummary:
     """An unchanged file tells the same story as when it was loaded."""
-    counts = {name: last._mapping[name] for name in ("read", "rejected", "superseded")}
+    counts = {name: last._mapping[name] for name in ("read", "rejected", "superseded", "held")}
     standing = last.inserted + last.updated + last.unchanged
     issues.record_file_issue(connection, dataset, run_id, STALE, "extract")
     issues.copy_issues(connection, last.id, run_id)
@@ -244,7 +235,7 @@ def carry_forward(connection: Connection, dataset: Dataset, run_id: int, last: R
     return import_log.summary(connection, run_id)
 
 
-def _versions(connection: Connection, dataset: Dataset, layout: Layout, night: datetime.date) -> tuple[str, str]:
+def versions_of(connection: Connection, dataset: Dataset, layout: Layout, night: datetime.date) -> tuple[str, str]:
     """Two digests: of what each row is judged by tonight, and of what a file is judged by on any night.
 
     While the first stays, a row whose line and parents stay is worth the same; while the second stays, a file is.

@@ -31,7 +31,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from district.database import create_temporary
 from district.dataset import Dataset
-from district.load.loader import SCHOOL
+from district.load.counting import SCHOOL
 from district.run import ImportStopped
 from district.tables import DISTRICT, import_run, row_history
 

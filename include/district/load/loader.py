@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import (
@@ -13,6 +15,7 @@ from sqlalchemy import (
     and_,
     case,
     column,
+    delete,
     exists,
     false,
     func,
@@ -32,12 +35,16 @@ from sqlalchemy.schema import AddConstraint, DropConstraint
 
 from district.carried import count_carried, keep_for_next, no_key_of, since_of, standing_id
 from district.database import analyse, create_temporary
-from district.dataset import Dataset
-from district.load.gate import Changes, Part
+from district.dataset import Dataset, Gate
+from district.extract.scope import Census
+from district.load.counting import SCHOOL, Found, counts_of_last_year, found_by_school, usual_counts
+from district.load.gate import Judgement, Part, SchoolChange
 from district.load.quarantine import quarantine
+from district.review.tables import WHOLE
 from district.run import ImportStopped, Locked
 from district.tables import (
     DISTRICT,
+    census_columns,
     finding_table,
     row_history,
     staging_table,
@@ -47,8 +54,21 @@ from district.tables import (
 )
 from district.validate.fates import blanked_columns, kept_out, perhaps_sent, values_of
 
-SCHOOL = "school_id"
-_CHANGE = table("change", column("row_no"), column("action"))
+_CHANGE = table("change", column("row_no"), column("action"), column("school"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What a load would do to the rows of its scope."""
+
+    inserted: int
+    updated: int
+    unchanged: int
+    withdrawn: int
+    held: int = 0
+    """Rows that would be inserted or updated, and whose school is held."""
+    schools: tuple[SchoolChange, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 def lock(connection: Connection, dataset: Dataset, partition: str) -> None:
@@ -85,6 +105,7 @@ class Loader:
         self._target = target_table(dataset)
         self._staged = staging_table(dataset, run.id)
         self._findings = finding_table(dataset, run.id)
+        self._by_school = SCHOOL in dataset.key and dataset.column(SCHOOL).type == "text"
         self._good = self._good_rows()
         self._first = not connection.execute(select(exists(select(self._target)))).scalar()
         # Whatever an empty table is given is this run's own.
@@ -92,12 +113,38 @@ class Loader:
         connection.execute(text("SET LOCAL work_mem = '256MB'"))
         connection.execute(text("SET LOCAL maintenance_work_mem = '256MB'"))
 
-    def changes(self) -> Changes:
-        """Decides for every row what the load would do, in temporary tables; nothing changes yet."""
-        good, target, connection = self._good, self._target, self._connection
+    @property
+    def first(self) -> bool:
+        """Whether the table has no row yet."""
+        return self._first
+
+    def changes(self, gate: Gate, last: Row[Any] | None) -> Changes:
+        """Decides for every row what the load would do, in temporary tables; nothing changes yet.
+
+        Counts what ``gate`` judges by; ``last`` is the newest load of the same rows.
+        """
+        found = found_by_school(self._connection, self._dataset, self._run.id, last, by_school=self._by_school)
         if self._first:
             rows = self._run.read - self._run.rejected - self._run.superseded
-            return Changes(standing=0, inserted=rows, updated=0, unchanged=0, withdrawn=0)
+            return Changes(inserted=rows, updated=0, unchanged=0, withdrawn=0, schools=self._first_schools(found))
+        self._decide()
+        withdrawn = create_temporary(self._connection, "vanished", self._vanished())
+        actions = self._by_action()
+        counts: Counter[str] = Counter()
+        for (_, action), rows in actions.items():
+            counts[action] += rows
+        parts = self._parts()
+        return Changes(
+            inserted=counts["insert"],
+            updated=counts["update"],
+            unchanged=counts["keep"] + self._carried(),
+            withdrawn=withdrawn,
+            schools=self._schools(found, actions, parts, share=gate.updated),
+            parts=parts,
+        )
+
+    def _decide(self) -> None:
+        good, target = self._good, self._target
         on_key = and_(*[target.c[name] == good.c[name] for name in self._dataset.key])
         names = self._dataset.target_columns
         differs = tuple_(*[target.c[name] for name in names]).op("IS DISTINCT FROM")(
@@ -108,45 +155,87 @@ class Loader:
             (or_(target.c.withdrawn_at.is_not(null()), differs), "update"),
             else_="keep",
         )
-        decided = select(good.c.row_no, action.label("action")).select_from(good.outerjoin(target, on_key))
-        create_temporary(connection, "change", decided)
-        withdrawn = create_temporary(connection, "vanished", self._vanished())
-        actions = connection.execute(select(_CHANGE.c.action, func.count()).group_by(_CHANGE.c.action)).all()
-        counts = {action: int(count) for action, count in actions}
-        scopes, schools = self._parts()
-        standing = sum(part.standing for part in scopes)
-        updated = counts.get("update", 0)
-        suspicious = updated > self._dataset.gate.updated * standing
-        return Changes(
-            standing=standing,
-            parts=scopes + schools,
-            overwritten=self._overwritten() if suspicious else updated,
-            inserted=counts.get("insert", 0),
-            updated=updated,
-            unchanged=counts.get("keep", 0) + self._carried(),
-            withdrawn=withdrawn,
+        school = good.c[SCHOOL] if self._by_school else literal(WHOLE)
+        decided = select(good.c.row_no, action.label("action"), school.label("school"))
+        create_temporary(self._connection, "change", decided.select_from(good.outerjoin(target, on_key)))
+
+    def _by_action(self) -> dict[tuple[str, str], int]:
+        counted = select(_CHANGE.c.school, _CHANGE.c.action, func.count()).group_by(_CHANGE.c.school, _CHANGE.c.action)
+        return {(school, action): int(rows) for school, action, rows in self._connection.execute(counted)}
+
+    def _first_schools(self, found: dict[str, Found]) -> tuple[SchoolChange, ...]:
+        """Every row of an empty table's first load that is kept for some reason is new."""
+        staged = self._staged
+        school = func.coalesce(staged.c[SCHOOL], WHOLE) if self._by_school else literal(WHOLE)
+        sent = self._connection.execute(select(school, func.count()).select_from(staged).group_by(school))
+        schools = []
+        for name, rows in sorted((name, rows) for name, rows in sent):
+            told = found.get(name, Found())
+            schools.append(_school(name, told, new=rows - told.rejected - told.superseded))
+        return tuple(schools)
+
+    def _schools(
+        self, found: dict[str, Found], actions: dict[tuple[str, str], int], parts: tuple[Part, ...], *, share: float
+    ) -> tuple[SchoolChange, ...]:
+        standing: Counter[str] = Counter()
+        gone: Counter[str] = Counter()
+        for part in parts:
+            standing[part.school_id] += part.standing
+            gone[part.school_id] += part.withdrawn
+        unchanged: Counter[str] = Counter()
+        place = self._carried_rows.names.index(SCHOOL) if self._by_school else 0
+        for values, rows in self._carried_rows.rows.items():
+            unchanged[values[place] if self._by_school else WHOLE] += rows
+        changed = {school: rows for (school, action), rows in actions.items() if action == "update"}
+        suspicious = any(rows > share * standing[school] for school, rows in changed.items())
+        suspicious = suspicious or sum(changed.values()) > share * standing.total()
+        overwritten = self._overwritten() if suspicious else changed
+        usual = usual_counts(self._connection, self._dataset, self._run)
+        last_year = counts_of_last_year(self._connection, self._dataset, self._run)
+        names_of_all = {*standing, *found, *unchanged, *(school for school, _ in actions)}
+        return tuple(
+            _school(
+                name,
+                found.get(name, Found()),
+                standing=standing[name],
+                new=actions.get((name, "insert"), 0),
+                changed=changed.get(name, 0),
+                unchanged=actions.get((name, "keep"), 0) + unchanged[name],
+                gone=gone[name],
+                overwritten=overwritten.get(name, 0),
+                usual=usual.get(name, 0),
+                last_year=last_year.get(name, 0),
+            )
+            for name in sorted(names_of_all)
         )
 
-    def _overwritten(self) -> int:
+    def _overwritten(self) -> dict[str, int]:
         """Updated rows of which a value changes that was there: a column that is new to the table overwrites none."""
         good, target = self._good, self._target
         lost = [
             and_(target.c[name].is_not(null()), target.c[name].is_distinct_from(good.c[name]))
             for name in self._dataset.target_columns
         ]
-        rows = select(func.count()).select_from(good.join(target, self._on_key(good)))
-        return int(self._connection.execute(rows.where(self._changed("update"), or_(*lost))).scalar_one())
+        school = good.c[SCHOOL] if self._by_school else literal(WHOLE)
+        rows = select(school, func.count()).select_from(good.join(target, self._on_key(good)))
+        counted = rows.where(self._changed("update"), or_(*lost)).group_by(school)
+        return {name: int(count) for name, count in self._connection.execute(counted)}
 
-    def _parts(self) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
-        """Each scope, and each school's share of it: one that is missing altogether is a small share of the whole."""
+    def _parts(self) -> tuple[Part, ...]:
+        """Each school's share of each scope: one that is missing altogether is a small share of the whole."""
         scope, gone = self._dataset.scope, self._vanished_keys()
-        by_school = SCHOOL in self._dataset.key and SCHOOL not in scope
-        names = (*scope, SCHOOL) if by_school else scope
+        names = (*scope, SCHOOL) if self._by_school and SCHOOL not in scope else scope
         standing = self._standing(names)
         withdrawn = self._counted([gone.c[name] for name in names])
-        schools = _told(names, standing, withdrawn) if by_school else ()
-        length = len(scope)
-        return _told(scope, _shortened(standing, length), _shortened(withdrawn, length)), schools
+        return tuple(
+            Part(
+                name=", ".join(f"{name} {value}" for name, value in zip(scope, values, strict=False)),
+                school_id=str(values[names.index(SCHOOL)]) if self._by_school else WHOLE,
+                standing=rows,
+                withdrawn=withdrawn.get(values, 0),
+            )
+            for values, rows in standing.items()
+        )
 
     def _standing(self, names: tuple[str, ...]) -> dict[tuple[Any, ...], int]:
         """Rows that stand in the scope, by these columns; those of the last load's scope are counted already."""
@@ -169,6 +258,35 @@ class Loader:
     def _counted(self, columns: list[Any], *where: Any) -> dict[tuple[Any, ...], int]:
         counted = select(*columns, func.count()).where(*where).group_by(*columns).order_by(*columns)
         return {tuple(row[:-1]): row[-1] for row in self._connection.execute(counted)}
+
+    def hold(self, changes: Changes, judgement: Judgement) -> Changes:
+        """Keeps what the held schools would change out of the load; what stands of them stays."""
+        if judgement.whole:
+            held = changes.inserted + changes.updated
+            return replace(changes, inserted=0, updated=0, withdrawn=0, held=held)
+        schools = judgement.held
+        if not schools:
+            return changes
+        good, findings, connection = self._good, self._findings, self._connection
+        parts = (literal("load"), literal("gate.held"), literal(""), literal(""), literal("hold"))
+        names = ["row_no", "stage", "rule_id", "column_name", "cause", "fate"]
+        if self._first:
+            kept = select(good.c.row_no, *parts).where(good.c[SCHOOL].in_(schools))
+        else:
+            kept = select(_CHANGE.c.row_no, *parts).where(_CHANGE.c.action != "keep", _CHANGE.c.school.in_(schools))
+        held = connection.execute(insert(findings).from_select(names, kept)).rowcount
+        if not self._first:
+            connection.execute(delete(_CHANGE).where(_CHANGE.c.action != "keep", _CHANGE.c.school.in_(schools)))
+            vanished = table("vanished", column(SCHOOL))
+            connection.execute(delete(vanished).where(vanished.c[SCHOOL].in_(schools)))
+        out = [school for school in changes.schools if school.school_id in schools]
+        return replace(
+            changes,
+            inserted=changes.inserted - sum(school.new for school in out),
+            updated=changes.updated - sum(school.changed for school in out),
+            withdrawn=changes.withdrawn - sum(school.gone for school in out),
+            held=held,
+        )
 
     def apply(self, changes: Changes) -> None:
         """Makes the changes that ``changes`` decided on, keeping what each changed row was before.
@@ -197,14 +315,18 @@ class Loader:
         columns = tuple_(*[self._target.c[name] for name in self._dataset.scope])
         return columns.in_(self._loaded_scope)
 
+    @cached_property
+    def _carried_rows(self) -> Census:
+        """How many rows of the delivery are carried, by scope and school."""
+        if self._since is None:
+            return Census(names=census_columns(self._dataset))
+        return count_carried(self._connection, self._dataset, self._run.id, self._since)
+
     def _scope_values(self) -> list[tuple[Any, ...]]:
         """The scope values of the rows that load, or are carried."""
         staged = select(*[self._good.c[name] for name in self._dataset.scope]).distinct()
         values = {tuple(row) for row in self._connection.execute(staged)}
-        if self._since is not None:
-            carried = count_carried(self._connection, self._dataset, self._run.id, self._since)
-            values |= set(carried.scopes(self._dataset))
-        return sorted(values)
+        return sorted(values | set(self._carried_rows.scopes(self._dataset)))
 
     def _carried(self) -> int:
         """Rows of the delivery that are not staged: they stand as they are."""
@@ -298,22 +420,12 @@ class Loader:
         return self._connection.execute(withdrawn.values(**values)).rowcount
 
 
-def _shortened(counts: dict[tuple[Any, ...], int], length: int) -> dict[tuple[Any, ...], int]:
-    """Counts by the first ``length`` of their values."""
-    sums: Counter[tuple[Any, ...]] = Counter()
-    for values, count in counts.items():
-        sums[values[:length]] += count
-    return sums
-
-
-def _told(
-    names: tuple[str, ...], standing: dict[tuple[Any, ...], int], withdrawn: dict[tuple[Any, ...], int]
-) -> tuple[Part, ...]:
-    return tuple(
-        Part(
-            name=", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True)),
-            standing=count,
-            withdrawn=withdrawn.get(values, 0),
-        )
-        for values, count in standing.items()
+def _school(name: str, found: Found, **counts: int) -> SchoolChange:
+    return SchoolChange(
+        school_id=name,
+        rejected=found.rejected,
+        unknown_codes=found.unknown_codes,
+        orphans=found.orphans,
+        new_codes=found.new_codes,
+        **counts,
     )

@@ -37,6 +37,13 @@ def queue_failure(connection: Connection, run_id: int) -> None:
     _queue(connection, f"failure/{run_id}/{run.state}/{when}", [run.owner], subject, [run], run.night, absent=[])
 
 
+def queue_reminder(connection: Connection, run_id: int) -> None:
+    """Queues the mail that says that nobody decided in time about what a run holds; once per run."""
+    run = connection.execute(select(import_run).where(import_run.c.id == run_id)).one()
+    subject = f"{run.dataset} of {run.partition}: nobody decided about what was held"
+    _queue(connection, f"reminder/{run_id}", [run.owner], subject, [run], run.night, absent=[])
+
+
 def queue_digest(connection: Connection, night: datetime.date) -> int:
     """Queues one mail over all runs that no digest has told of yet; returns how many it tells of.
 

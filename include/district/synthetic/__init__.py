@@ -2,7 +2,8 @@
 
 from district.synthetic.benchmark import attendance_file, enrollment_file, students_for
 from district.synthetic.generate import generate
+from district.synthetic.mishaps import Mishap
 from district.synthetic.plan import SIZES
 from district.synthetic.spoil import DEFECTS, spoil
 
-__all__ = ["DEFECTS", "SIZES", "attendance_file", "enrollment_file", "generate", "spoil", "students_for"]
+__all__ = ["DEFECTS", "SIZES", "Mishap", "attendance_file", "enrollment_file", "generate", "spoil", "students_for"]

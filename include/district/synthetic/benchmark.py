@@ -60,6 +60,7 @@ def enrollment_file(path: Path, students: int, seed: int = 1, *, district: Distr
                     "primary_enrollment": _constant("1", len(index)),
                     "fte": _constant("1.00", len(index)),
                     "track": _constant("A", len(index)),
+                    "meal_eligibility_code": _picked(["F", "P", "R", "P"], index % 4),
                     "residence_district": _constant("Cedar Valley", len(index)),
                     "next_year_school_id": _schools(index),
                 }

@@ -118,12 +118,13 @@ def inject(
     nights: int,
     allowed: np.ndarray,
     calm: np.ndarray | None = None,
+    quiet: np.ndarray | None = None,
     at_least: int = 1,
 ) -> list[Injection]:
     """Puts each kind's share of defects into the sheet; extra rows are added to its end.
 
-    ``allowed`` masks the rows that may be struck. Errors after the first of their kind strike only ``calm`` rows, so
-    that the orphans which they cause in other data sets stay few.
+    ``allowed`` masks the rows that may be struck. The first error of a kind strikes a ``quiet`` row where it can, and
+    later ones only ``calm`` rows, so that the orphans which they cause in other data sets stay few in every school.
     """
     free = allowed & sheet.stable()
     rows = len(sheet)
@@ -137,6 +138,8 @@ def inject(
             continue
         mask = free & kind.where(sheet)[:rows] if kind.where else free
         candidates = [int(row) for row in rng.permutation(np.flatnonzero(mask))]
+        if quiet is not None and kind.verdict == "REJECT":
+            candidates.sort(key=lambda row: bool(quiet[row]))
         while due > 0 and candidates:
             row = candidates.pop()
             if int(sheet.student[row]) in used:

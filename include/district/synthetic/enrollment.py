@@ -32,6 +32,7 @@ SOURCE = Source(
         "primary_enrollment": "Primary",
         "fte": "FTE",
         "track": "Track",
+        "meal_eligibility_code": "Lunch_Status",
         "residence_district": "ResidentDistrict",
         "next_year_school_id": "Next_School",
     },
@@ -63,6 +64,7 @@ class EnrollmentYear:
         self.plan = plan
         self.moved, self.late, self.left = Quota(_MOVED), Quota(_LATE), Quota(_LEFT)
         self.leaving, self.vanishing, self.regraded = Quota(0.0015), Quota(0.001), Quota(0.001)
+        self.leaving_at_turn = Quota(0.008)
 
     def spans(self, school: School, students: Students) -> Spans:
         """When each child attends: most since the first day, some moved, came late or left."""
@@ -89,7 +91,8 @@ class EnrollmentYear:
             for student in pick(self.left):
                 end[student] = int(rng.integers(3, plan.start - 3))
         for night in range(1, len(plan.nights)):
-            for student in pick(self.leaving):
+            leaving = pick(self.leaving) + (pick(self.leaving_at_turn) if night == plan.turn else [])
+            for student in leaving:
                 end[student] = plan.start + night
             for student in pick(self.vanishing):
                 last[student] = night
@@ -107,7 +110,8 @@ class EnrollmentYear:
             arrives = int(students.arrives[student])
             if student in early:
                 put_span(student, str(plan.other_school(school, student)), 0, early[student], 0, NEVER)
-            since = plan.start + arrives - 1 if arrives else begin[student]
+            # The day before the night, or the first one of a new term.
+            since = plan.start + arrives - (arrives != plan.turn) if arrives else begin[student]
             put_span(student, school.school_id, since, end.get(student, NEVER), arrives, last.get(student, NEVER))
         return spans
 
@@ -145,6 +149,7 @@ class EnrollmentYear:
             "primary_enrollment": ["1"] * len(rows),
             "fte": ["0.50" if part else "1.00" for part in half],
             "track": ["A"] * len(rows),
+            "meal_eligibility_code": [students.meals[s] for s in spans.student],
             "residence_district": ["Outside" if other else "Cedar Valley" for other in outside],
             "next_year_school_id": [school.school_id] * len(rows),
         }
@@ -178,8 +183,8 @@ def settled(first_day: str) -> Callable[[Sheet], np.ndarray]:
     return lambda sheet: equals("entry_date", first_day)(sheet) & ~filled("exit_date")(sheet)
 
 
-def enrollment_kinds(plan: DistrictPlan) -> tuple[Kind, ...]:
-    """The defects of an enrollment extract."""
+def enrollment_kinds(plan: DistrictPlan, *, spared: frozenset[str] = frozenset()) -> tuple[Kind, ...]:
+    """The defects of an enrollment extract; no extra row falls to the ``spared`` schools."""
     first_day = source_date(plan.days[0])
     before = source_date(plan.days[0] - datetime.timedelta(days=9))
     far_ahead = source_date(plan.nights[-1] + datetime.timedelta(days=200))
@@ -188,7 +193,7 @@ def enrollment_kinds(plan: DistrictPlan) -> tuple[Kind, ...]:
     usual = equals("entry_date", first_day, overlap_day)
 
     def overlap(fields: dict[str, str]) -> None:
-        others = [school.school_id for school in plan.schools if school.school_id != fields["school_id"]]
+        others = [school.school_id for school in plan.schools if school.school_id not in {fields["school_id"], *spared}]
         fields["school_id"] = others[0] if others else fields["school_id"]
         fields |= {"entry_date": overlap_day, "entry_code": "T"}
 

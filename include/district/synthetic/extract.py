@@ -12,9 +12,13 @@ from typing import IO, Any
 import numpy as np
 
 from district.synthetic.defects import Injection
+from district.synthetic.fate import SCHOOL_COUNTS, Fate, by_school
+from district.synthetic.mishaps import Mishaps, Strike
 from district.synthetic.sheet import Sheet
 
-COUNTS = ("processed", "rejected", "superseded", "warnings", "inserted", "updated", "unchanged", "withdrawn")
+COUNTS = ("processed", "rejected", "superseded", "warnings", "inserted", "updated", "unchanged", "withdrawn", "held")
+SETTLED = ("inserted", "updated", "unchanged", "rejected", "superseded", "held")
+"""What becomes of a processed row: exactly one of these."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +64,18 @@ class Source:
 class Extracts:
     """One data set's files, one a night (or one of a past administration), and their expected run tables."""
 
-    def __init__(self, source: Source, paths: dict[str, Path], *, truth: IO[str], defects: IO[str]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        paths: dict[str, Path],
+        *,
+        truth: IO[str],
+        defects: IO[str],
+        mishaps: Mishaps | None = None,
+    ) -> None:
         self.source = source
+        self._strikes = mishaps.strikes(source.dataset) if mishaps else ()
+        self._held = mishaps.held(source.dataset) if mishaps else {}
         self.nights = list(paths)
         self._defects = defects
         self._paths = paths
@@ -69,6 +83,7 @@ class Extracts:
         self._files = [path.open("wb") for path in paths.values()]
         self._line = [1] * len(paths)
         self._tables = [dict.fromkeys(COUNTS, 0) for _ in paths]
+        self._schools: list[dict[str, dict[str, int]]] = [{} for _ in paths]
         self._issues: list[dict[str, dict[str, Any]]] = [{} for _ in paths]
         if source.header:
             for night, file in enumerate(self._files):
@@ -90,57 +105,72 @@ class Extracts:
                     version[edit.row] += 1
                     for name, text in edit.values.items():
                         sheet.columns[name][edit.row] = text
-            active = [injection for injection in injections if injection.active(night)]
             present = (sheet.first <= night) & (night < sheet.last)
-            rejected = np.zeros(len(sheet), dtype=bool)
-            unreadable = np.zeros(len(sheet), dtype=bool)
-            content = version * 1000
+            struck = [(each, each.rows(sheet, present)) for each in self._strikes if each.night == night]
+            for strike, mask in struck:
+                if not strike.kind.texts:
+                    present &= ~mask
+            active = [each for each in injections if each.active(night) and present[each.row]]
+            fate = Fate(version * 1000, present)
             for position, injection in enumerate(injections):
-                if not injection.active(night):
-                    continue
-                rejected[injection.row] |= injection.kind.verdict == "REJECT"
-                unreadable[injection.row] |= not injection.kind.keyed
-                content[injection.row] += injection.kind.alters * (1 + position % 999)
+                if injection.active(night):
+                    fate.add_defect(injection, position)
+            for position, (strike, mask) in enumerate(struck):
+                fate.add_mishap(strike, mask, position)
+                self._count_critical(night, strike.kind.rule_id, int(mask.sum()))
             if known is not None:
-                parents = np.ones(len(sheet), dtype=bool)
-                parents[: known.shape[1]] = known[night]
-                orphans = present & ~parents
-                self._count_orphans(night, int(orphans.sum()))
-                rejected |= orphans
-            self._write(night, sheet, present, active)
-            table = self._settle(night, table, present, rejected, unreadable, content)
+                rule_id = f"{self.source.dataset}.parent.enrollment"
+                orphans = fate.add_orphans(known[night])
+                self._count_critical(night, rule_id, orphans, caused=orphans)
+            self._write(night, sheet, fate.present, active, struck)
+            table = self._settle(night, sheet, table, fate)
             loaded_by[night] = table != 0
         self._write_truth(sheet, injections)
         return loaded_by
 
-    def _count_orphans(self, night: int, orphans: int) -> None:
-        if orphans:
-            self._issue(night, f"{self.source.dataset}.parent.enrollment", "critical", orphans, caused=orphans)
+    def _count_critical(self, night: int, rule_id: str, rows: int, *, caused: int = 0) -> None:
+        if rule_id and rows:
+            self._issue(night, rule_id, "critical", rows, caused=caused)
 
-    def _settle(
+    def _settle(self, night: int, sheet: Sheet, table: np.ndarray, fate: Fate) -> np.ndarray:
+        """Counts the night; the table after it, as ``Fate.changes`` takes it."""
+        changes = fate.changes(table)
+        held = np.zeros(len(sheet), dtype=bool)
+        if "school_id" in sheet.columns:
+            schools = np.array(sheet.columns["school_id"])
+            held = np.isin(schools, list(self._held.get(night, ())))
+            for school_id, counts in by_school(schools, changes).items():
+                total = self._schools[night].setdefault(school_id, dict.fromkeys(SCHOOL_COUNTS, 0))
+                for name, count in counts.items():
+                    total[name] += count
+        new, changed, gone = (changes[name] for name in ("new", "changed", "gone"))
+        for name, rows in {
+            "processed": fate.present,
+            "rejected": fate.present & fate.rejected,
+            "inserted": new & ~held,
+            "updated": changed & ~held,
+            "unchanged": changes["unchanged"],
+            "withdrawn": gone & ~held,
+            "held": (new | changed) & held,
+        }.items():
+            self._tables[night][name] += int(rows.sum())
+        loaded = (new | changed) & ~held
+        return np.where(loaded, fate.content, np.where(gone & ~held, -table, table))
+
+    def _write(
         self,
         night: int,
-        table: np.ndarray,
+        sheet: Sheet,
         present: np.ndarray,
-        rejected: np.ndarray,
-        unreadable: np.ndarray,
-        content: np.ndarray,
-    ) -> np.ndarray:
-        """The table after the night: 0 never there, positive the content that stands, negative what was withdrawn."""
-        loaded = present & ~rejected
-        withdrawn = (table > 0) & ~(present & ~unreadable)
-        counts = self._tables[night]
-        counts["processed"] += int(present.sum())
-        counts["rejected"] += int((present & rejected).sum())
-        counts["inserted"] += int((loaded & (table == 0)).sum())
-        counts["updated"] += int((loaded & (table != 0) & (table != content)).sum())
-        counts["unchanged"] += int((loaded & (table == content)).sum())
-        counts["withdrawn"] += int(withdrawn.sum())
-        return np.where(loaded, content, np.where(withdrawn, -table, table))
-
-    def _write(self, night: int, sheet: Sheet, present: np.ndarray, active: list[Injection]) -> None:
+        active: list[Injection],
+        struck: list[tuple[Strike, np.ndarray]],
+    ) -> None:
         source = self.source
-        lines = source.lines(sheet.columns, len(sheet))
+        columns = dict(sheet.columns)
+        for strike, mask in struck:
+            for name, text in strike.kind.texts.items():
+                columns[name] = [text if hit else old for old, hit in zip(columns[name], mask, strict=True)]
+        lines = source.lines(columns, len(sheet))
         heights = present.astype(np.int64)
         for injection in active:
             lines[injection.row] = self._struck(sheet, injection)
@@ -207,11 +237,15 @@ class Extracts:
         for night, (key, path) in enumerate(self._paths.items()):
             self._files[night].close()
             table = self._tables[night]
-            loaded = table["inserted"] + table["updated"] + table["unchanged"]
-            if table["processed"] != loaded + table["rejected"] + table["superseded"]:
+            settled = sum(table[name] for name in SETTLED)
+            if table["processed"] != settled:
                 raise AssertionError(f"{path.name}: the expected counts do not add up.")
             issues = dict(sorted(self._issues[night].items()))
             result[key] = {"file": path.name, "table": {**table, "state": "loaded"}, "issues": issues}
+            if self._schools[night]:
+                held = self._held.get(night, frozenset())
+                schools = sorted(self._schools[night].items())
+                result[key]["schools"] = {name: {**counts, "held": name in held} for name, counts in schools}
         return result
 
 

@@ -16,6 +16,7 @@ from district.synthetic import attendance, enrollment, transcripts
 from district.synthetic.assessments import AssessmentYear, assessment_kinds, assessment_source
 from district.synthetic.defects import Injection, Kind, inject
 from district.synthetic.extract import Extracts, truth_header
+from district.synthetic.mishaps import Mishap, Mishaps
 from district.synthetic.people import Students, invent_students
 from district.synthetic.plan import DistrictPlan, School, make_plan
 from district.synthetic.sheet import NEVER, Quota, Sheet
@@ -31,6 +32,7 @@ def generate(
     nights: int = 2,
     defects: bool = True,
     first_night: datetime.date | None = None,
+    mishaps: tuple[Mishap, ...] = (),
     district: District | None = None,
     layouts_folder: Path | None = None,
 ) -> dict[str, Any]:
@@ -40,12 +42,13 @@ def generate(
 
     ``size`` is a name in SIZES or a number of students. The same arguments write the same bytes. Memory does not grow
     with the size: one school at a time. With defects and fewer than some 1,500 children, the one defect of each kind
-    is already so large a share that gates hold the run.
+    is already so large a share that gates hold the run. No defect strikes a school that meets with a mishap.
     """
     plan = make_plan(district or settings().district, size=size, seed=seed, nights=nights, first_night=first_night)
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        run = _Generation(plan, folder, layouts_folder or settings().layouts_folder, stack, defects=defects)
+        layouts = layouts_folder or settings().layouts_folder
+        run = _Generation(plan, folder, layouts, stack, defects=defects, mishaps=mishaps)
         for school in plan.schools:
             run.add_school(school)
         expected = {"size": size, "seed": seed, "students": plan.students, **run.close()}
@@ -55,10 +58,18 @@ def generate(
 
 class _Generation:
     def __init__(
-        self, plan: DistrictPlan, folder: Path, layouts_folder: Path, stack: ExitStack, *, defects: bool
+        self,
+        plan: DistrictPlan,
+        folder: Path,
+        layouts_folder: Path,
+        stack: ExitStack,
+        *,
+        defects: bool,
+        mishaps: tuple[Mishap, ...],
     ) -> None:
         self.plan = plan
         self.defects = defects
+        self.mishaps = Mishaps(plan, mishaps)
         self._folder = folder
         self._stack = stack
         self._found = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))  # noqa: SIM115 - the stack closes it
@@ -68,7 +79,11 @@ class _Generation:
         self._transcript_year = transcripts.TranscriptYear(plan)
         self._nightly = {
             source.dataset: Extracts(
-                source, self._paths(source.dataset, ending), truth=self._truth(source), defects=self._found
+                source,
+                self._paths(source.dataset, ending),
+                truth=self._truth(source),
+                defects=self._found,
+                mishaps=self.mishaps,
             )
             for source, ending in (
                 (enrollment.SOURCE, "csv"),
@@ -116,9 +131,11 @@ class _Generation:
         absences, span = attendance.attendance_sheet(plan, school, students, spans)
         rows = len(enrolled)
         here = np.ones(rows, dtype=bool)
-        # Short stays without a single absence: their rejection makes no orphans.
-        calm = (np.bincount(span, minlength=rows) == 0) & (np.array(enrolled.columns["exit_date"]) != "")
-        found = self._inject("enrollment", school, enrolled, enrollment.enrollment_kinds(plan), here, calm=calm)
+        # Without a single absence: their rejection makes no orphans. The calm ones are short stays besides.
+        quiet = np.bincount(span, minlength=rows) == 0
+        calm = quiet & (np.array(enrolled.columns["exit_date"]) != "")
+        kinds = enrollment.enrollment_kinds(plan, spared=self.mishaps.schools)
+        found = self._inject("enrollment", school, enrolled, kinds, here, calm=calm, quiet=quiet)
         loaded = self._nightly["enrollment"].add(enrolled, found)[:, :rows]
         clean = here.copy()
         clean[[i.row for i in found if i.kind.verdict == "REJECT" and i.row < rows]] = False
@@ -137,15 +154,21 @@ class _Generation:
         *,
         nights: int = 0,
         calm: np.ndarray | None = None,
+        quiet: np.ndarray | None = None,
         at_least: int = 1,
     ) -> list[Injection]:
-        if not self.defects or not len(sheet):
+        if not self.defects or not len(sheet) or school.school_id in self.mishaps.schools:
             return []
         # The name's bytes tell the data sets' random streams apart, the same in every process.
         rng = np.random.default_rng([self.plan.seed, school.index, 7, *name.encode()])
         quotas = self._quotas.setdefault(name, {})
         nights = nights or len(self.plan.nights)
-        return inject(sheet, kinds, quotas, rng, nights=nights, allowed=allowed, calm=calm, at_least=at_least)
+        if "school_id" in sheet.columns:
+            # A child who moved has a row of another school.
+            allowed = allowed & ~np.isin(np.array(sheet.columns["school_id"]), list(self.mishaps.schools))
+        return inject(
+            sheet, kinds, quotas, rng, nights=nights, allowed=allowed, calm=calm, quiet=quiet, at_least=at_least
+        )
 
     def _add_attendance(
         self, school: School, sheet: Sheet, spans: Any, span: np.ndarray, loaded: np.ndarray, clean: np.ndarray

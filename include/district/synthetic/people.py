@@ -72,6 +72,13 @@ _LAST_NAMES = (
 # Names that careless imports lose or break; the second last holds a delimiter and therefore stands in quotes.
 _HARD_NAMES = ("Null", "NA", "None", "True", "Muñoz-Sample", "O'Mock", '"Sample, Jr."', "Østergård-Test")
 _HARD_SHARE = 0.01
+_MOVES_AT_TURN = 0.01
+"""Children who come with a new term, besides those of any night."""
+# Free by direct certification, free by application, and reduced price: their shares of the children in need.
+_MEALS = (("FDC", 0.42), ("F", 0.44), ("R", 0.14))
+_NEED = (0.25, 0.75)
+"""From the best-off school to the poorest."""
+_NO_MEAL_CODE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +91,8 @@ class Students:
     first_names: list[str]
     births: list[datetime.date]
     grades: np.ndarray
+    meals: list[str]
+    """What each pays for school meals, in the SIS's codes."""
     arrives: np.ndarray
 
     def __len__(self) -> int:
@@ -97,6 +106,8 @@ def invent_students(plan: DistrictPlan, school: School, newcomers: Quota) -> Stu
     for night in range(1, len(plan.nights)):
         coming = max(0, newcomers.due(school.students))
         newcomers.given += coming
+        if night == plan.turn:
+            coming += round(_MOVES_AT_TURN * school.students)
         arrives += [night] * coming
     count = len(arrives)
     numbers = [school.first_student + index for index in range(count)]
@@ -122,5 +133,15 @@ def invent_students(plan: DistrictPlan, school: School, newcomers: Quota) -> Stu
             for grade, offset in zip(chosen, offsets, strict=True)
         ],
         grades=chosen,
+        meals=_meals(plan, school, count),
         arrives=np.array(arrives, dtype=np.int64),
     )
+
+
+def _meals(plan: DistrictPlan, school: School, count: int) -> list[str]:
+    """Codes of the lunch status: schools differ in how many of their families are in need."""
+    rng = np.random.default_rng([plan.seed, school.index, 8])
+    need = rng.uniform(*_NEED)
+    paying = (1 - need) * (1 - _NO_MEAL_CODE)
+    shares = [*(need * share for _, share in _MEALS), paying, 1 - need - paying]
+    return [str(code) for code in rng.choice([*(code for code, _ in _MEALS), "P", ""], count, p=shares)]

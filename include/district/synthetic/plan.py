@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 
-from district.settings import Administration, District, SchoolYear
+from district.settings import Administration, District, SchoolYear, Term
 
 # Students and schools by name of the size.
 SIZES: dict[str, tuple[int, int]] = {
@@ -57,6 +57,21 @@ class DistrictPlan:
     def students(self) -> int:
         """Children of the first night."""
         return sum(school.students for school in self.schools)
+
+    def first_after(self, day: datetime.date) -> int | None:
+        """The first of the nights after a day, whose extracts tell of it; None where all are before."""
+        return next((number for number, night in enumerate(self.nights) if night > day), None)
+
+    @property
+    def ended_term(self) -> Term | None:
+        """The term that ends between the first night and the last, None if none does."""
+        # Of a term that was over before, the first night tells already: number 0.
+        return next((term for term in self.year.terms if self.first_after(term.end)), None)
+
+    @property
+    def turn(self) -> int | None:
+        """The first night after that term, which brings its final marks."""
+        return self.first_after(self.ended_term.end) if self.ended_term else None
 
     def year_of(self, administration: Administration) -> SchoolYear:
         """The school year of an administration."""

@@ -1,7 +1,8 @@
-"""The transcripts extract: last year's semester marks and this year's first quarter, as the SIS writes them."""
+"""The transcripts extract: last year's semester marks and this year's marks so far, as the SIS writes them."""
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,8 @@ _COURSES = (
 )
 _POINTS = {"A": "4.0", "B": "3.0", "C": "2.0", "D": "1.0", "F": "0.0"}
 _GRADES = (9, 10, 11, 12)
+_LATE_FINALS = 0.01
+"""Of a term's final marks, those that are stored a night after the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,8 @@ class _Slot:
     stored: str
     credit: str
     course: tuple[str, str, str]
+    first: int = 0
+    """The first night on which it is there."""
 
     @property
     def credit_type(self) -> str:
@@ -83,7 +88,7 @@ class TranscriptYear:
         self.corrected, self.late, self.deleted = Quota(0.003), Quota(0.002), Quota(0.0005)
 
     def sheet(self, school: School, students: Students) -> Sheet:
-        """Twelve marks for each child in grades 9 to 12: two semesters of five courses, and two quarter marks."""
+        """The marks of each child in grades 9 to 12: five courses in each semester, two of them in a quarter."""
         plan = self.plan
         rng = np.random.default_rng([plan.seed, school.index, 5])
         takers = np.flatnonzero(np.isin(students.grades, _GRADES) & (students.arrives == 0))
@@ -111,7 +116,7 @@ class TranscriptYear:
         }
         sheet = Sheet(
             columns=columns,
-            first=np.zeros(len(student), dtype=np.int64),
+            first=np.array([slot.first for slot in rows], dtype=np.int64),
             last=np.full(len(student), NEVER, dtype=np.int64),
             student=student.astype(np.int64),
         )
@@ -126,28 +131,43 @@ class TranscriptYear:
             for course in _COURSES
             for term in plan.previous.terms[:2]
         ]
-        stored = source_date(plan.days[max(0, plan.start - 1)])
-        now = [_Slot(years_ago=0, term="Q1", stored=stored, credit="0.00", course=course) for course in _COURSES[:2]]
-        return past + now
+        finals = {term.code: term.end for term in plan.year.terms}
+        # Quarters end within a term; at its own end the final marks are stored.
+        quarters = {"Q1": plan.days[len(plan.days) // 4 - 1], "Q3": plan.days[len(plan.days) * 3 // 4 - 1]}
+        return past + self._stored(_COURSES, finals, "0.50") + self._stored(_COURSES[:2], quarters, "0.00")
+
+    def _stored(
+        self, courses: tuple[tuple[str, str, str], ...], ends: dict[str, datetime.date], credit: str
+    ) -> list[_Slot]:
+        """This year's marks of the terms that have ended, or do before the last night."""
+        nights = {code: self.plan.first_after(end) for code, end in ends.items()}
+        return [
+            _Slot(years_ago=0, term=code, stored=source_date(ends[code]), credit=credit, course=course, first=night)
+            for course in courses
+            for code, night in nights.items()
+            if night is not None
+        ]
 
     def _later(self, sheet: Sheet, percent: np.ndarray, rng: np.random.Generator) -> None:
         """Later nights bring corrected marks, marks stored late, and marks deleted."""
-        pool = np.arange(len(sheet))
+        new = np.flatnonzero(sheet.first > 0)
+        if len(new):
+            sheet.first[new[rng.random(len(new)) < _LATE_FINALS]] += 1
+        spent = np.zeros(len(sheet), dtype=bool)
         for night in range(1, len(self.plan.nights)):
-            for row in self.corrected.take(rng, pool, len(sheet)):
+            for row in self._taken(self.corrected, rng, sheet, spent, night):
                 better = int(percent[row]) + (10 if percent[row] < 90 else -10)
-                sheet.edits.append(
-                    Edit(
-                        night=night, row=int(row), values=mark_columns(better, sheet.columns["credits_attempted"][row])
-                    )
-                )
-                pool = pool[pool != row]
-            late = self.late.take(rng, pool, len(sheet))
-            pool = np.setdiff1d(pool, late)
-            sheet.first[late] = night
-            deleted = self.deleted.take(rng, pool, len(sheet))
-            pool = np.setdiff1d(pool, deleted)
-            sheet.last[deleted] = night
+                values = mark_columns(better, sheet.columns["credits_attempted"][row])
+                sheet.edits.append(Edit(night=night, row=int(row), values=values))
+            sheet.first[self._taken(self.late, rng, sheet, spent, night)] = night
+            sheet.last[self._taken(self.deleted, rng, sheet, spent, night)] = night
+
+    @staticmethod
+    def _taken(quota: Quota, rng: np.random.Generator, sheet: Sheet, spent: np.ndarray, night: int) -> np.ndarray:
+        """Rows that have stood before that night, each taken once."""
+        chosen = quota.take(rng, np.flatnonzero(~spent & (sheet.first < night)), len(sheet))
+        spent[chosen] = True
+        return chosen
 
 
 def mark_columns(percent: int, credit: str) -> dict[str, str]:

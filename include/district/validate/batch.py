@@ -13,7 +13,6 @@ from district.database import clean_error
 from district.dataset import Dataset
 from district.import_log import update_run
 from district.issues import count_fates, count_warnings, forget_issues, record_findings, record_issue
-from district.load.gate import judge_rejects
 from district.run import Held, Refused
 from district.tables import DISTRICT, STAGING, finding_table, staging_table
 from district.validate.derived import judge_derived
@@ -30,8 +29,8 @@ def validate_batch(engine: Engine, dataset: Dataset, suite: Suite, parameters: d
     Safe to repeat: what an earlier try found is forgotten first.
 
     Raises:
-        Held: too many rows are rejected, a rule on the whole batch failed, or a rule could not be evaluated.
-        Refused: a rule on the whole batch failed, and the suite says refuse.
+        Held: a rule could not be evaluated.
+        Refused: a rule on the whole batch failed, and the suite says refuse. One that says hold is left to the gate.
     """
     rules = {**derived_rules(dataset), **suite.rules}
     findings = finding_table(dataset, run.id)
@@ -44,51 +43,39 @@ def validate_batch(engine: Engine, dataset: Dataset, suite: Suite, parameters: d
         since = since_of(connection, run)
         judge_derived(connection, dataset, _parent_tables(connection, dataset), run.id, whole=since is None)
         _create_views(connection, dataset, suite, run.id, since)
-    # A missing parent is one cause: the suite's view of rows that lack it would only repeat it.
-    _close_gate(engine, dataset, run, rules, final=False)
+    with engine.begin() as connection:
+        fates = count_fates(connection, dataset, run.id)
+    # Where nothing is left, as without a parent, the suite's view of the rows would only repeat the one cause.
+    failed = _ask_suite(engine, dataset, suite, parameters, run, since) if fates.rejected < run.read else []
+    with engine.begin() as connection:
+        for rule_id in failed:
+            record_issue(connection, dataset, run.id, rules[rule_id], rows=0, first_line=None, stage="validate")
+        record_findings(connection, dataset, run.id, rules)
+        fates = count_fates(connection, dataset, run.id)
+        counts = {"rejected": fates.rejected, "superseded": fates.superseded}
+        update_run(connection, run.id, warnings=count_warnings(connection, run.id), **counts)
+    for rule in (rules[rule_id] for rule_id in failed):
+        if rule.on_fail == "refuse":
+            raise Refused(f"{rule.title}. {rule.fix}", rule_id=rule.rule_id)
+
+
+def _ask_suite(
+    engine: Engine, dataset: Dataset, suite: Suite, parameters: dict[str, Any], run: Row[Any], since: Row[Any] | None
+) -> list[str]:
+    """Adds what the suite finds in the rows; returns the rules on the whole batch that failed."""
+    findings = finding_table(dataset, run.id)
     judge_rows(engine, dataset, suite, parameters, run.id)
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL work_mem = '256MB'"))
         connection.exec_driver_sql(f"ANALYZE {STAGING}.{findings.name}")
         _drop_repeated_findings(connection, findings)
         for spec in suite.sql:
-            _add_sql_findings(connection, dataset, run.id, spec, rules[spec["meta"]["rule_id"]])
+            _add_sql_findings(connection, dataset, run.id, spec, suite.rules[spec["meta"]["rule_id"]])
         if since is not None:
             wake_found(connection, dataset, run, since)
         connection.exec_driver_sql(f"ANALYZE {STAGING}.{findings.name}")
     url = engine.url.render_as_string(hide_password=False)
-    failed = judge_batch(suite, parameters, url=url, schema=STAGING, view=_view_name(dataset, run.id))
-    stopping = [rules[rule_id] for rule_id in failed]
-    with engine.begin() as connection:
-        for rule in stopping:
-            record_issue(connection, dataset, run.id, rule, rows=0, first_line=None, stage="validate")
-    _close_gate(engine, dataset, run, rules, final=True)
-    _stop(stopping)
-
-
-def _close_gate(engine: Engine, dataset: Dataset, run: Row[Any], rules: dict[str, Rule], *, final: bool) -> None:
-    """Counts the fates so far; records them as issues when judging ends here: at the end, or because the gate holds."""
-    with engine.begin() as connection:
-        fates = count_fates(connection, dataset, run.id)
-    held: Held | None = None
-    try:
-        judge_rejects(dataset, read=run.read, rejected=fates.rejected, orphans=fates.orphans, unmapped=fates.unmapped)
-    except Held as gate:
-        held = gate
-    if held or final:
-        with engine.begin() as connection:
-            record_findings(connection, dataset, run.id, rules)
-            counts = {"rejected": fates.rejected, "superseded": fates.superseded}
-            update_run(connection, run.id, warnings=count_warnings(connection, run.id), **counts)
-    if held:
-        raise held
-
-
-def _stop(stopping: list[Rule]) -> None:
-    for outcome, kind in (("refuse", Refused), ("hold", Held)):
-        for rule in stopping:
-            if rule.on_fail == outcome:
-                raise kind(f"{rule.title}. {rule.fix}", rule_id=rule.rule_id)
+    return judge_batch(suite, parameters, url=url, schema=STAGING, view=_view_name(dataset, run.id))
 
 
 def _parent_tables(connection: Connection, dataset: Dataset) -> dict[str, Table]:

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Select, Table, and_, case, column, exists, fa
 from district.database import create_temporary
 from district.dataset import Dataset
 
-KEPT_OUT = ("reject", "supersede")
+KEPT_OUT = ("reject", "supersede", "hold")
+"""Fates with which a row stays out of the table: rejected, a repetition of another, or its school is held."""
 
 
 def values_of(dataset: Dataset, staged: Table, findings: Table, blanked: Collection[str]) -> list[Any]:

@@ -1,0 +1,56 @@
+"""Staging again: a delivery that was held, read once more from its landed copy as a run of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from district import import_log
+from district.carried import reread
+from district.codes import seed_crosswalk
+from district.database import engine, ensure_target, prepare_alone, sync_calendar
+from district.dataset import Dataset
+from district.extract.arriving import versions_of
+from district.extract.changed import stage_delivery
+from district.review.decisions import check_approved
+from district.settings import settings
+from district.tables import import_run
+
+
+def stage_again(dataset: Dataset, held: Row[Any], run_key: str) -> int:
+    """Stages all of a held run's delivery, by the same layout; returns the id of the run that releases it.
+
+    Where that run has loaded already, nothing is done.
+
+    Raises:
+        Held: no decision lets the delivery through, or a newer one has come in its place.
+        ImportStopped: the landed copy is gone.
+    """
+    with engine().begin() as connection:
+        run = import_log.find_run(connection, dataset, run_key)
+        if run is not None and run.state in import_log.DONE:
+            return int(run.id)
+        check_approved(connection, dataset, held)
+        run_id = import_log.open_run(
+            connection,
+            dataset,
+            partition=held.partition,
+            run_key=run_key,
+            night=held.night,
+            kind="release",
+            about_id=held.id,
+        )
+    with engine().begin() as connection:
+        prepare_alone(connection)
+        sync_calendar(connection)
+        seed_crosswalk(connection, settings().crosswalks_folder)
+        ensure_target(connection, dataset)
+        rules, versions = versions_of(connection, dataset, import_log.layout_of(held), held.night)
+        same = {name: held._mapping[name] for name in ("delivery_id", "layout", "plan", "scope")}
+        import_log.update_run(connection, run_id, rules=rules, versions=versions, **same)
+    with engine().begin() as connection:
+        run = connection.execute(select(import_run).where(import_run.c.id == run_id)).one()
+        staged = stage_delivery(connection, *reread(connection, run), dataset, run, whole=True)
+        import_log.update_run(connection, run_id, state="extracted", read=staged.rows)
+    return run_id

@@ -1,0 +1,169 @@
+"""Decisions: a person's word on what is held, for one delivery, with a reason and an end."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, and_, exists, func, insert, select, update
+
+from district import import_log
+from district.database import engine
+from district.dataset import Dataset
+from district.load.gate import PARENT_HELD
+from district.review.tables import WHOLE, decision, hold
+from district.run import Held
+from district.settings import settings
+from district.tables import delivery
+
+Choice = Literal["approve", "reject", "without"]
+DATA_PERSON = "data_person"
+
+
+class NotAllowed(Exception):
+    """The decision does not count, and why: a sentence for the person who made it."""
+
+
+def decide(dataset: Dataset, run_key: str, *, choice: Choice, person: str, role: str, reason: str) -> None:
+    """Records a person's decision on what the newest run under a key holds.
+
+    ``without`` lets the delivery through, but for the schools that are held by themselves.
+
+    Raises:
+        NotAllowed: the role may not decide, no reason is given, or nothing waits (any more).
+    """
+    if role not in (dataset.owner, DATA_PERSON) or not person.strip():
+        roles = " or ".join(dict.fromkeys([dataset.owner, DATA_PERSON]))
+        raise NotAllowed(f"{person or 'Nobody'} may not decide on {dataset.name}: that needs the role {roles}.")
+    if not reason.strip():
+        raise NotAllowed("Give a reason: whoever looks at this load later must know why it was let through, or not.")
+    with engine().begin() as connection:
+        run = import_log.find_run(connection, dataset, run_key)
+        rows = _holds_of(connection, run) if run is not None else []
+        if run is None or not rows:
+            raise NotAllowed(f"Nothing of {dataset.name} waits for a decision in this run.")
+        _check_open(connection, dataset, rows)
+        open_ones = [row for row in rows if row.state == "open"]
+        tripped = {row.school_id for row in open_ones}
+        if choice == "without" and (WHOLE not in tripped or len(tripped) == 1):
+            raise NotAllowed("There is nothing to leave out: approve what is held, or reject it.")
+        through = {WHOLE} if choice == "without" else tripped
+        values = {
+            "dataset": dataset.name,
+            "partition": run.partition,
+            "import_run_id": run.id,
+            "sha256": select(delivery.c.sha256).where(delivery.c.id == run.delivery_id).scalar_subquery(),
+            "kind": "review",
+            "choice": choice,
+            "schools": sorted(through),
+            "person": person.strip(),
+            "role": role,
+            "reason": reason.strip(),
+            "expires_at": func.clock_timestamp() + datetime.timedelta(hours=settings().hold_hours),
+        }
+        made = connection.execute(insert(decision).values(values).returning(decision.c.id)).scalar_one()
+        for row in open_ones:
+            state = "approved" if choice != "reject" and row.school_id in through else "rejected"
+            connection.execute(update(hold).where(hold.c.id == row.id).values(state=state, decision_id=made))
+
+
+def _holds_of(connection: Connection, run: Row[Any]) -> list[Row[Any]]:
+    """The holds that are decided here, locked, so that two people cannot decide at once."""
+    late = (hold.c.expires_at <= func.clock_timestamp()).label("late")
+    query = select(hold, late).where(hold.c.import_run_id == run.id, hold.c.rule_id != PARENT_HELD)
+    return list(connection.execute(query.order_by(hold.c.id).with_for_update()))
+
+
+def _check_open(connection: Connection, dataset: Dataset, rows: list[Row[Any]]) -> None:
+    open_ones = [row for row in rows if row.state == "open"]
+    if open_ones and not any(row.late for row in open_ones):
+        return
+    if open_ones or any(row.state == "expired" for row in rows):
+        what = "this came too late, and the table keeps the rows it has. The next delivery is judged anew."
+    elif any(row.state == "superseded" for row in rows):
+        what = "a newer delivery has come in its place; decide on that one."
+    else:
+        made = select(decision.c.person, decision.c.choice).where(decision.c.id.in_([row.decision_id for row in rows]))
+        earlier = connection.execute(made.order_by(decision.c.id)).first()
+        what = f"{earlier.person} has decided already ({earlier.choice})." if earlier else "nothing waits any more."
+    raise NotAllowed(f"{dataset.name}: {what}")
+
+
+def approved(connection: Connection, dataset: Dataset, sha256: str) -> frozenset[str]:
+    """The schools that people have let through in this delivery; ``WHOLE`` where the delivery itself may pass."""
+    return schools_of(_usable(connection, dataset, sha256))
+
+
+def relied_on(connection: Connection, dataset: Dataset, run: Row[Any]) -> list[Row[Any]]:
+    """The decisions that a run's load may rely on, locked until its transaction, the load's own, ends.
+
+    Raises:
+        Held: the run is a release, and no decision lets it through any more.
+    """
+    usable = _usable(connection, dataset, _sha256_of(connection, run))
+    if run.kind == "release":
+        _check_release(connection, dataset, run.about_id, usable)
+    return usable
+
+
+def check_approved(connection: Connection, dataset: Dataset, held: Row[Any]) -> None:
+    """Makes sure, before anything is staged, that a decision lets a held run's delivery through.
+
+    Raises:
+        Held: none does, or a newer delivery has come in its place.
+    """
+    _check_release(connection, dataset, held.id, _usable(connection, dataset, _sha256_of(connection, held)))
+
+
+def _sha256_of(connection: Connection, run: Row[Any]) -> str:
+    query = select(delivery.c.sha256).where(delivery.c.id == run.delivery_id)
+    sha256: str = connection.execute(query).scalar_one()
+    return sha256
+
+
+def _usable(connection: Connection, dataset: Dataset, sha256: str) -> list[Row[Any]]:
+    """Unused and unexpired decisions on the same bytes of the same data set, on holds that nothing has superseded."""
+    query = select(decision).where(
+        decision.c.kind == "review",
+        decision.c.choice.in_(("approve", "without")),
+        decision.c.dataset == dataset.name,
+        decision.c.sha256 == sha256,
+        # Asked when it was written; asked again, since more than one hand can write to a table.
+        decision.c.role.in_((dataset.owner, DATA_PERSON)),
+        func.btrim(decision.c.person) != "",
+        func.btrim(decision.c.reason) != "",
+        decision.c.expires_at > func.clock_timestamp(),
+        decision.c.used_by.is_(None),
+        exists().where(and_(hold.c.decision_id == decision.c.id, hold.c.state == "approved")),
+    )
+    return list(connection.execute(query.order_by(decision.c.id).with_for_update()))
+
+
+def _check_release(connection: Connection, dataset: Dataset, held_run: int, usable: list[Row[Any]]) -> None:
+    if any(each.import_run_id == held_run for each in usable):
+        return
+    states = set(connection.execute(select(hold.c.state).where(hold.c.import_run_id == held_run)).scalars())
+    if "superseded" in states:
+        message = f"{dataset.name}: a newer delivery has come in the place of this one. Nothing was loaded."
+        raise Held(message, rule_id="run.overtaken")
+    message = f"{dataset.name}: no decision lets this delivery through, or it came too late. Nothing was loaded."
+    raise Held(message, rule_id="release.not_approved")
+
+
+def schools_of(decisions: list[Row[Any]]) -> frozenset[str]:
+    """The schools that decisions let through; ``WHOLE`` among them where the delivery itself may pass."""
+    return frozenset(school for each in decisions for school in each.schools)
+
+
+def left_out(connection: Connection, decisions: list[Row[Any]]) -> frozenset[str]:
+    """The schools that decisions leave out of a load that they let through."""
+    query = select(hold.c.school_id).where(
+        hold.c.decision_id.in_([each.id for each in decisions]), hold.c.state == "rejected"
+    )
+    return frozenset(connection.execute(query).scalars())
+
+
+def mark_used(connection: Connection, decisions: list[Row[Any]], run_id: int) -> None:
+    """From now on no other run may rely on these decisions."""
+    used = update(decision).where(decision.c.id.in_([each.id for each in decisions]))
+    connection.execute(used.values(used_by=run_id))
