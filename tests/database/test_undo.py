@@ -526,3 +526,15 @@ def test_an_undo_in_airflow_is_done_by_its_name_and_once(loaded: Place) -> None:
     (decided,) = loaded.rows("select person, role from import_log.decision")
     assert decided == {"person": "ada", "role": "data_person"}
     _read_district.cache_clear()
+
+
+def test_a_refusal_speaks_of_schools_only_where_the_data_set_knows_them(place: Place) -> None:
+    columns = tuple(column for column in OPEN.columns if column.name != "school_id")
+    pupils = dataclasses.replace(OPEN, key=("student_id", "school_year"), columns=columns)
+    first = place.night(csv_bytes(children(5)), dataset=pupils)
+    assert first.state == "loaded", first.message
+    place.night(csv_bytes(row | {"fte": "0.5"} for row in children(2)), dataset=pupils, age=60, night="2026-11-20")
+    with pytest.raises(
+        NotUndone, match=r"^Later loads touched 5 of the 5 rows that run 1 of children changed\. Nothing"
+    ):
+        undo(pupils, run_id(place, first), **WHY)

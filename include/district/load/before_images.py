@@ -53,7 +53,9 @@ class ChangedRows:
         self.touched = create_temporary(connection, "_touched", self._touched_later())
 
     def by_school(self) -> dict[str, int]:
-        """How many rows later loads touched, by school, the most first; one nameless school where rows have none."""
+        """How many rows later loads touched, by school, the most first; none where the data set knows no schools."""
+        if SCHOOL not in self._target.c:
+            return {}
         school = func.coalesce(self._touched.c.school, "")
         query = select(school, func.count()).group_by(school).order_by(func.count().desc(), school)
         return {name: int(count) for name, count in self._connection.execute(query)}

@@ -140,11 +140,12 @@ def _check_rows(run: Row[Any], rows: ChangedRows, *, keep_later: bool) -> None:
         )
     if rows.own and (keep_later or not rows.touched):
         return
-    schools = ", ".join(f"{school or 'without a school'} {count:,}" for school, count in rows.by_school().items())
+    by_school = ", ".join(f"{school or 'without a school'} {count:,}" for school, count in rows.by_school().items())
+    schools = f"; by school: {by_school}" if by_school else ""
     then = f" Or undo the other {_rows(rows.own)} alone, with --keep-later." if rows.own else ""
     raise NotUndone(
-        f"Later loads touched {rows.touched:,} of the {_rows(changed)} that run {run.id} of {run.dataset} changed; "
-        f"by school: {schools}. Nothing was undone. Undo the later runs first, the newest before the others.{then}"
+        f"Later loads touched {rows.touched:,} of the {_rows(changed)} that run {run.id} of {run.dataset} "
+        f"changed{schools}. Nothing was undone. Undo the later runs first, the newest before the others.{then}"
     )
 
 
