@@ -6,6 +6,7 @@ import datetime
 import functools
 import uuid
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +16,10 @@ from district.catalog import UnknownDataset, find_dataset
 from district.dataset import Dataset, DatasetError
 from district.layout import LayoutError, read_layout
 from district.partitions import UnknownPartition, check_partition
-from district.run import ImportStopped, RunSummary
+from district.run import ImportStopped, NotAllowed, RunSummary
 from district.settings import SettingsError, settings
+
+_SLIPS = (SettingsError, DatasetError, LayoutError, UnknownDataset, UnknownPartition)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,7 +31,16 @@ _DATASET = Annotated[str, typer.Argument(help="The data set's name, such as enro
 _LAYOUT = Annotated[
     Path | None, typer.Option(exists=True, dir_okay=False, help="A layout file (YAML) in place of the data set's own.")
 ]
+_RUN = Annotated[int, typer.Argument(help="The run's number, as `district holds` tells it.")]
 _PARTITION = Annotated[str, typer.Option(help="Night (YYYY-MM-DD; today's if left out), or administration.")]
+
+
+class Choice(StrEnum):
+    """What a person may decide about what a run holds."""
+
+    approve = "approve"
+    reject = "reject"
+    without = "without"
 
 
 def _plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,7 +50,15 @@ def _plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
-        except (ImportStopped, SettingsError, DatasetError, LayoutError, UnknownDataset, UnknownPartition) as error:
+        except (
+            ImportStopped,
+            NotAllowed,
+            SettingsError,
+            DatasetError,
+            LayoutError,
+            UnknownDataset,
+            UnknownPartition,
+        ) as error:
             typer.secho(str(error), fg="red", err=True)
             raise typer.Exit(1) from None
         except _database_errors() as error:
@@ -88,6 +108,50 @@ def import_file(dataset: _DATASET, file: _FILE, layout: _LAYOUT = None, partitio
 def check(dataset: _DATASET, file: _FILE, layout: _LAYOUT = None, partition: _PARTITION = "") -> None:
     """Do everything but the load: show the issues, and what the load would change."""
     _run_steps(dataset, file, layout, partition, preview=True)
+
+
+@app.command()
+@_plain_errors
+def holds() -> None:
+    """Show what waits for a person's decision: the reasons, and what would change in each school."""
+    from district.report import print_waiting
+
+    print_waiting()
+
+
+@app.command()
+@_plain_errors
+def decide(
+    dataset: _DATASET,
+    run: _RUN,
+    choice: Annotated[Choice, typer.Argument(help="What is to become of it.")],
+    person: Annotated[str, typer.Option(help="Who decides: a name among `people` in the district's settings file.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the name. Name no student.")],
+) -> None:
+    """Decide about what a run holds; `district release` then loads what is approved."""
+    from district.review.decisions import decide as record
+    from district.review.decisions import run_key_of
+
+    known = find_dataset(dataset, settings().dags_folder)
+    role = settings().district.role_of(person, known.owner)
+    record(known, run_key_of(known, run), choice=choice.value, person=person, role=role, reason=reason)
+    then = "Nothing more is loaded." if choice is Choice.reject else f"Now run `district release {dataset} {run}`."
+    typer.echo(f"{person} ({role}): {choice.value}. {then}")
+
+
+@app.command()
+@_plain_errors
+def release(dataset: _DATASET, run: _RUN) -> None:
+    """Load what a run held and a person has approved since, and show what came of it."""
+    from district import pipeline
+    from district.report import print_run
+    from district.review.decisions import run_key_of
+
+    known = find_dataset(dataset, settings().dags_folder)
+    run_key = run_key_of(known, run)
+    summary = pipeline.release(known, run_key=run_key)
+    print_run(known, f"{run_key}/release")
+    _say_held(summary)
 
 
 @app.command()
@@ -215,7 +279,7 @@ def _run_steps(name: str, file: Path, layout_file: Path | None, partition: str, 
         )
         if run.state != "unchanged":
             pipeline.validate(dataset, run_key=run_key)
-            pipeline.load(dataset, run_key=run_key, preview=preview)
+            run = pipeline.load(dataset, run_key=run_key, preview=preview)
     except ImportStopped as error:
         stopped = error
     finally:
@@ -224,6 +288,13 @@ def _run_steps(name: str, file: Path, layout_file: Path | None, partition: str, 
     print_run(dataset, run_key)
     if stopped is not None:
         typer.secho(f"{stopped.state.capitalize()}: {told(str(stopped), stopped.rule_id)}", fg="red", err=True)
+        raise typer.Exit(1)
+    _say_held(run)
+
+
+def _say_held(run: RunSummary) -> None:
+    if run.reason:
+        typer.secho(f"Held: {run.reason}", fg="red", err=True)
         raise typer.Exit(1)
 
 

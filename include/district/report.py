@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
-from sqlalchemy import Row, and_, func, select
+from sqlalchemy import Connection, Row, and_, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from district import import_log
@@ -18,7 +18,10 @@ from district.database import engine
 from district.dataset import Dataset
 from district.issues import issues_of, rules_of
 from district.notify.mail import refused_mails
+from district.review.decisions import told_of_release
+from district.review.holds import all_waiting, changes_of, held_schools
 from district.review.outcome import find_outcome
+from district.review.preview import print_preview
 from district.settings import settings
 from district.tables import import_run
 from district.validate.rules import WORDS
@@ -27,6 +30,7 @@ from district.validate.rules import WORDS
 COLUMNS = {
     "read": "pro-cessed",
     "rejected": "re-jected",
+    "held": "held",
     "warnings": "warn-ings",
     "inserted": "in-serted",
     "updated": "up-dated",
@@ -34,7 +38,7 @@ COLUMNS = {
     "withdrawn": "with-drawn",
 }
 # Columns of text that the whole headings take.
-WIDE = 104
+WIDE = 116
 # Issues that a note names.
 NOTED = 5
 STATE_STYLES = {
@@ -61,9 +65,9 @@ def print_runs(console: Console, runs: Iterable[Any], title: str = "") -> None:
     for run in runs:
         style = STATE_STYLES.get(run.state, "red")
         what = run.dataset if run.partition == str(run.night) else f"{run.dataset}\n{run.partition}"
-        table.add_row(
-            str(run.id), escape(what), *(f"{getattr(run, each):,}" for each in COLUMNS), f"[{style}]{run.state}[/]"
-        )
+        what += "\n(released)" if run.kind == "release" else ""
+        counts = [f"{getattr(run, each):,}" for each in COLUMNS]
+        table.add_row(str(run.id), escape(what), *counts, f"[{style}]{run.state}[/]")
     # A line that is too long looks bad; a number without its last digits is wrong.
     needed = console.measure(table, options=console.options.update(width=500)).maximum
     table.width = needed if needed > console.width else None
@@ -71,14 +75,17 @@ def print_runs(console: Console, runs: Iterable[Any], title: str = "") -> None:
 
 
 def print_run(dataset: Dataset, run_key: str, console: Console | None = None) -> None:
-    """A run's counts, and its issues with what to do about each."""
+    """A run's counts, what it would do or did to each school, and its issues with what to do about each."""
     console = console or Console()
     with engine().connect() as connection:
         run = import_log.find_run(connection, dataset, run_key)
         if run is None:
             return
         issues = issues_of(connection, run.id)
+        schools, held = changes_of(connection, run.id), held_schools(connection, run.id)
     print_runs(console, [run])
+    if len(schools) > 1:
+        print_preview(console, schools, held)
     _print_issues(console, run, issues)
 
 
@@ -130,6 +137,7 @@ def print_status(nights: int, dataset: str = "", console: Console | None = None)
         )
         runs = list(connection.execute(newest))
         issues = {run.id: issues_of(connection, run.id) for run in runs if dataset}
+        decided = {run.id: told_of_release(connection, run.id) for run in runs if run.kind == "release"}
     print_refused(console)
     if not runs and dataset:
         find_dataset(dataset, settings().dags_folder)
@@ -144,6 +152,8 @@ def print_status(nights: int, dataset: str = "", console: Console | None = None)
         for run in tonight:
             if run.reason:
                 console.print(escape(f"{run.dataset}: {told(run.reason, run.rule_id)}"))
+            if decided.get(run.id):
+                console.print(escape(f"{run.dataset}: {decided[run.id]}"))
         for run in tonight:
             if dataset:
                 _print_issues(console, run, issues[run.id], run.partition)
@@ -152,6 +162,25 @@ def print_status(nights: int, dataset: str = "", console: Console | None = None)
 def told(reason: str, rule_id: str) -> str:
     """Why a run stopped, with the verdict under which the pages explain it."""
     return f"{reason} ({rule_id})" if rule_id else reason
+
+
+def print_waiting(console: Console | None = None) -> None:
+    """Whatever waits for a person's decision, with its preview and how to decide from here."""
+    console = console or Console()
+    reviews = all_waiting()
+    for review in reviews:
+        what = "nothing of it has loaded" if review.state == "held" else "the other schools have loaded"
+        title = f"{review.dataset} of {review.partition}, run {review.run_id}, from {review.file_name}: {what}."
+        console.print(escape(title), style="bold")
+        for reason in review.reasons:
+            console.print(escape(f"  {told(str(reason), reason.rule_id)}"))
+        print_preview(console, review.schools, review.held)
+        console.print(f"Until {review.expires_at.astimezone():%Y-%m-%d %H:%M}:", highlight=False)
+        choices = "|".join(review.choices)
+        hint = f'district decide {review.dataset} {review.run_id} {choices} --person NAME --reason "WHY"'
+        console.print(escape(f"  {hint}\n"), highlight=False, soft_wrap=True)
+    if not reviews:
+        console.print("Nothing waits for a decision.")
 
 
 def print_refused(console: Console | None = None) -> int:
@@ -173,12 +202,22 @@ def note(dataset: Dataset, run_key: str) -> str:
             return "No import run yet."
         issues = rules_of(connection, run.id)
         outcome = find_outcome(connection, dataset, run_key)
-    counts = " · ".join(f"{name} {run._mapping[name]:,}" for name in import_log.COUNTS if name != "superseded")
-    counts = counts.replace("read", "processed", 1)
-    parts = [f"**{run.state.upper()}** {run.partition} (run {run.id}): {counts}", run.reason]
-    if outcome is not None:
-        parts.append(outcome.sentence)
+        released = _released(connection, run)
+    parts = [_counts(run), outcome.sentence if outcome else ""]
+    parts += [f"Then released: {_counts(each)}" for each in released]
+    parts.append(run.reason)
     lines = [f"- **{each.word}**, {each.rows:,} {each.noun}: {each.title}. {each.fix}" for each in issues[:NOTED]]
     more = len(issues) - NOTED
     parts.append("\n".join(lines + [f"- and {more} more: `district status {dataset.name}`"] * (more > 0)))
     return "\n\n".join(part for part in parts if part)
+
+
+def _counts(run: Row[Any]) -> str:
+    counts = " · ".join(f"{name} {run._mapping[name]:,}" for name in import_log.COUNTS if name != "superseded")
+    return f"**{run.state.upper()}** {run.partition} (run {run.id}): {counts.replace('read', 'processed', 1)}"
+
+
+def _released(connection: Connection, run: Row[Any]) -> list[Row[Any]]:
+    """The runs that loaded what this one held."""
+    query = select(import_run).where(import_run.c.about_id == run.id, import_run.c.kind == "release")
+    return list(connection.execute(query.order_by(import_run.c.id)))

@@ -90,3 +90,7 @@ class NotArrived(ImportStopped):
     """No complete delivery is there yet."""
 
     state: State = "missing"
+
+
+class NotAllowed(Exception):
+    """A person's decision does not count, and why: a sentence for whoever made it."""

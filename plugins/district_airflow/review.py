@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime
-import urllib.parse
+import logging
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import ExceptionRetryPolicy, Param, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
+from district.links import run_url
 from district.review.tables import WHOLE
+from district.run import ImportStopped
 from district.settings import settings
 from district_airflow.tasks import leave_note, said
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 CHOICES = {"Approve": "approve", "Load without the held schools": "without", "Reject": "reject"}
 """What a person may choose, and what the record calls it."""
 REFUSED = "refused"
+
+log = logging.getLogger(__name__)
 
 
 class AnswerRefused(AirflowException):
@@ -37,7 +41,9 @@ class ReviewOperator(HITLOperator):
     """
 
     def __init__(self, *, dataset: Dataset, **options: Any) -> None:
-        reason = Param("", type="string", title="Reason", description="Why. It is kept with your name; name no student.")
+        reason = Param(
+            "", type="string", title="Reason", description="Why. It is kept with your name; name no student."
+        )
         again = RetryRule(exception=AnswerRefused, action=RetryAction.RETRY, retry_delay=datetime.timedelta(0))
         super().__init__(
             subject=f"{dataset.name}: held",
@@ -67,9 +73,11 @@ class ReviewOperator(HITLOperator):
         review = said(lambda: waiting(self.dataset, run_key), run_key)
         if review is not None:
             self._ask(review, context)
-        if outcome is None or outcome.state == "superseded":
-            raise AirflowSkipException("Nothing waits for a person." if outcome is None else outcome.sentence)
+        if outcome is None:
+            raise AirflowSkipException("Nothing waits for a person.")
         leave_note(self.dataset, context["ti"], run_key)
+        if outcome.state == "superseded":
+            raise AirflowSkipException(outcome.sentence)
         if outcome.state == "expired":
             raise AirflowFailException(outcome.sentence)
         return {"choice": outcome.choice, "person": outcome.person}  # the task was cleared after the answer
@@ -94,7 +102,7 @@ class ReviewOperator(HITLOperator):
         who = ", ".join(people) or f"nobody yet: add who has the role {self.dataset.owner} to `people` in the settings"
         return (
             f"May decide: {who}. A reason is needed, and kept with your name; without one this comes back. "
-            f"[The run]({run_url(self.dataset, run_key)})"
+            f"[The run]({run_url(self.dataset.name, run_key)})"
         )
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
@@ -128,6 +136,7 @@ class ReviewOperator(HITLOperator):
         leave_note(self.dataset, context["ti"], run_key)
         return {"choice": choice, "person": person}
 
+
 def assignable(dataset: Dataset) -> list[str]:
     """Those to whom Airflow restricts the answer; nobody, which means all, where it does not know people by name."""
     from airflow.sdk.configuration import conf
@@ -137,13 +146,8 @@ def assignable(dataset: Dataset) -> list[str]:
     return settings().district.deciders(dataset.owner) if named else []
 
 
-def run_url(dataset: Dataset, run_key: str) -> str:
-    """Where a run stands in Airflow."""
-    return f"{settings().ui_url}/dags/{dataset.name}/runs/{urllib.parse.quote(run_key, safe='')}"
-
-
-def expire_holds() -> int:
-    """Ends what nobody decided about in time, and reminds by mail."""
+def expire_holds() -> None:
+    """Ends what nobody decided about in time, and reminds by mail; a mail that cannot be sent now waits."""
     from district.database import engine
     from district.notify.mail import send_waiting
     from district.review.holds import expire
@@ -151,5 +155,7 @@ def expire_holds() -> int:
     with engine().begin() as connection:
         expired = expire(connection)
     if expired:
-        send_waiting()
-    return expired
+        try:
+            send_waiting()
+        except ImportStopped as stopped:
+            log.warning("%s", stopped)

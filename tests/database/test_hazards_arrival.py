@@ -69,7 +69,7 @@ def test_02_a_file_cut_between_rows_is_held(loaded: Place) -> None:
     before = loaded.table_hash()
     outcome = loaded.night(csv_bytes(children(30)))
     assert (outcome.state, outcome.rule_id) == ("held", "gate.withdrawn")
-    assert "10 of 40 rows (25.0%) would be withdrawn" in outcome.message
+    assert "School 0101: 5 of 20 rows (25.0%) would be withdrawn" in outcome.message
     unchanged_and_tight(loaded, before)
 
 

@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 
 from district import pipeline
-from district.load.gate import PARENT_HELD
-from district.review.decisions import NotAllowed, decide
+from district.review.decisions import decide
 from district.review.holds import waiting
 from district.review.preview import as_markdown
 from district.run import Held
-from importing import CHILDREN, Outcome, Place, child, children, csv_bytes
+from importing import CHILDREN, Outcome, Place, children, csv_bytes
 
 # The second of the two schools of the first night has lost half of its rows; the first has a new child.
 HALF = [row for row in children(41) if row["school_id"] == "0100" or int(row["student_id"]) > 7000020]

@@ -86,4 +86,3 @@ def repeated_backfill(live: Live, third_night: ThirdNight) -> Repeated:
 def held_night(live: Live, district: District, third_night: ThirdNight) -> HeldNight:
     """The night after it: two schools' rows are wrong, and a person decides."""
     return bring_wrong_schools(live, district)
-

@@ -6,7 +6,7 @@ import datetime
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, func, literal, or_, select, true, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Text, and_, case, cast, func, or_, select, true, tuple_
 
 from district.dataset import Dataset
 from district.import_log import speaks_for
@@ -32,6 +32,11 @@ class Found:
     orphans: int = 0
     unknown_codes: int = 0
     new_codes: int = 0
+
+
+def school_of(rows: Any, *, by_school: bool) -> ColumnElement[str]:
+    """The school of a row; ``WHOLE`` where there is none, or the data set does not tell schools apart."""
+    return func.coalesce(rows.c[SCHOOL], WHOLE) if by_school else cast(WHOLE, Text)
 
 
 def found_by_school(
@@ -62,7 +67,7 @@ def found_by_school(
         .subquery()
     )
     found = rows.c
-    school = func.coalesce(staged.c[SCHOOL], WHOLE) if by_school else literal(WHOLE)
+    school = school_of(staged, by_school=by_school)
     query = select(
         school,
         func.count().filter(found.rejected),

@@ -37,7 +37,7 @@ from district.carried import count_carried, keep_for_next, no_key_of, since_of, 
 from district.database import analyse, create_temporary
 from district.dataset import Dataset, Gate
 from district.extract.scope import Census
-from district.load.counting import SCHOOL, Found, counts_of_last_year, found_by_school, usual_counts
+from district.load.counting import SCHOOL, Found, counts_of_last_year, found_by_school, school_of, usual_counts
 from district.load.gate import Judgement, Part, SchoolChange
 from district.load.quarantine import quarantine
 from district.review.tables import WHOLE
@@ -155,7 +155,7 @@ class Loader:
             (or_(target.c.withdrawn_at.is_not(null()), differs), "update"),
             else_="keep",
         )
-        school = good.c[SCHOOL] if self._by_school else literal(WHOLE)
+        school = school_of(good, by_school=self._by_school)
         decided = select(good.c.row_no, action.label("action"), school.label("school"))
         create_temporary(self._connection, "change", decided.select_from(good.outerjoin(target, on_key)))
 
@@ -166,7 +166,7 @@ class Loader:
     def _first_schools(self, found: dict[str, Found]) -> tuple[SchoolChange, ...]:
         """Every row of an empty table's first load that is kept for some reason is new."""
         staged = self._staged
-        school = func.coalesce(staged.c[SCHOOL], WHOLE) if self._by_school else literal(WHOLE)
+        school = school_of(staged, by_school=self._by_school)
         sent = self._connection.execute(select(school, func.count()).select_from(staged).group_by(school))
         schools = []
         for name, rows in sorted((name, rows) for name, rows in sent):
@@ -216,7 +216,7 @@ class Loader:
             and_(target.c[name].is_not(null()), target.c[name].is_distinct_from(good.c[name]))
             for name in self._dataset.target_columns
         ]
-        school = good.c[SCHOOL] if self._by_school else literal(WHOLE)
+        school = school_of(good, by_school=self._by_school)
         rows = select(school, func.count()).select_from(good.join(target, self._on_key(good)))
         counted = rows.where(self._changed("update"), or_(*lost)).group_by(school)
         return {name: int(count) for name, count in self._connection.execute(counted)}

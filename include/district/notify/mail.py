@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import smtplib
+from collections.abc import Collection
 from dataclasses import dataclass
 from email.message import EmailMessage
 from functools import lru_cache
@@ -12,8 +13,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from district import import_log
 from district.database import engine
 from district.issues import rules_of
+from district.links import question_url
+from district.review.holds import expire, held_schools, review_of
 from district.run import ImportStopped
 from district.settings import settings
 from district.tables import import_run, mail
@@ -28,11 +32,14 @@ _PERMANENT = 500
 
 
 def queue_failure(connection: Connection, run_id: int) -> None:
-    """Queues the mail that goes out at once when a run did not load; once per failure."""
+    """Queues the mail that goes out at once when a run did not load, or a person must decide; once per failure."""
     run = connection.execute(select(import_run).where(import_run.c.id == run_id)).one()
-    if run.state in (*_GOOD, "undone"):
+    review = review_of(connection, run)
+    if run.state in (*_GOOD, "undone") and review is None:
         return
     subject = f"{run.dataset} of {run.partition}: {run.state}"
+    if run.state in _GOOD:
+        subject += f", and {_schools(held_schools(connection, run_id))} held"
     when = f"{run.finished_at:%Y%m%d%H%M%S%f}"
     _queue(connection, f"failure/{run_id}/{run.state}/{when}", [run.owner], subject, [run], run.night, absent=[])
 
@@ -40,8 +47,12 @@ def queue_failure(connection: Connection, run_id: int) -> None:
 def queue_reminder(connection: Connection, run_id: int) -> None:
     """Queues the mail that says that nobody decided in time about what a run holds; once per run."""
     run = connection.execute(select(import_run).where(import_run.c.id == run_id)).one()
-    subject = f"{run.dataset} of {run.partition}: nobody decided about what was held"
-    _queue(connection, f"reminder/{run_id}", [run.owner], subject, [run], run.night, absent=[])
+    subject = f"{run.dataset} of {run.partition}: nobody decided, what was held stays out"
+    headline = (
+        "Nobody decided in time about what is held. The table keeps the rows that it has, and the next delivery is "
+        "judged anew."
+    )
+    _queue(connection, f"reminder/{run_id}", [run.owner], subject, [run], run.night, absent=[], headline=headline)
 
 
 def queue_digest(connection: Connection, night: datetime.date) -> int:
@@ -78,6 +89,7 @@ def queue_digest(connection: Connection, night: datetime.date) -> int:
 def send_digest(night: str) -> int:
     """Tells of the night's runs in one mail; runs that finish later are told of in an addition. Returns mails sent."""
     with engine().begin() as connection:
+        expire(connection)
         queue_digest(connection, datetime.date.fromisoformat(night))
     return send_waiting()
 
@@ -165,13 +177,14 @@ def _queue(
     night: datetime.date,
     *,
     absent: list[str],
+    headline: str = "",
 ) -> int | None:
     config = settings()
     story = {
         "district": config.district.name,
         "night": str(night),
-        "headline": _headline(runs),
-        "trouble": bool(absent) or any(run.state not in _GOOD for run in runs),
+        "headline": headline or _headline(connection, runs),
+        "trouble": bool(absent) or any(run.state not in _GOOD or run.reason for run in runs),
         # What did not load comes first.
         "runs": [_told(connection, run) for run in sorted(runs, key=lambda run: run.state in _GOOD)],
         "absent": absent,
@@ -191,15 +204,22 @@ def _queue(
 def _told(connection: Connection, run: Row[Any]) -> dict[str, Any]:
     issues = rules_of(connection, run.id)
     more = len(issues) - ISSUES_SHOWN
-    return {**run._mapping, "good": run.state in _GOOD, "issues": issues[:ISSUES_SHOWN], "more": max(0, more)}
+    asks = review_of(connection, run) is not None and not run.run_key.startswith(import_log.BY_HAND)
+    return {
+        **run._mapping,
+        "good": run.state in _GOOD,
+        "issues": issues[:ISSUES_SHOWN],
+        "more": max(0, more),
+        "question": question_url(run.dataset, run.run_key) if asks else "",
+    }
 
 
-def _headline(runs: list[Row[Any]]) -> str:
+def _headline(connection: Connection, runs: list[Row[Any]]) -> str:
     """The mail in a sentence, or two where a load was undone, for those who read no further."""
     undone = [run.dataset for run in runs if run.state == "restored"]
     if undone:
         others = [run for run in runs if run.state != "restored"]
-        return f"Undone by a person: {', '.join(undone)}." + (f" {_headline(others)}" if others else "")
+        return f"Undone by a person: {', '.join(undone)}." + (f" {_headline(connection, others)}" if others else "")
     bad = [run for run in runs if run.state not in _GOOD]
     if not runs:
         return "No import ran."
@@ -207,10 +227,16 @@ def _headline(runs: list[Row[Any]]) -> str:
         read, rejected = (sum(run._mapping[name] for run in runs) for name in ("read", "rejected"))
         loaded = "The import is" if len(runs) == 1 else f"All {len(runs)} imports are"
         aside = f"; {rejected:,} of {read:,} rows are rejected and kept aside" if rejected else ""
-        return f"{loaded} loaded{aside}."
+        held = {run.dataset: held_schools(connection, run.id) for run in runs if run.state == "loaded"}
+        told = "".join(f" {_schools(schools)} of {name} held." for name, schools in held.items() if schools)
+        return f"{loaded} loaded{aside}.{told}"
     names = ", ".join(f"{run.dataset} is {run.state}" for run in bad)
     tables = "Its table stays" if len(bad) == 1 else "Their tables stay"
     return f"{len(bad)} of {len(runs)} did not load: {names}. {tables} as before."
+
+
+def _schools(held: Collection[str]) -> str:
+    return "1 school is" if len(held) == 1 else f"{len(held)} schools are"
 
 
 @lru_cache(maxsize=4)

@@ -12,16 +12,11 @@ from district.database import engine
 from district.dataset import Dataset
 from district.load.gate import PARENT_HELD
 from district.review.tables import WHOLE, decision, hold
-from district.run import Held
-from district.settings import settings
-from district.tables import delivery
+from district.run import Held, NotAllowed
+from district.settings import DATA_PERSON, settings
+from district.tables import delivery, import_run
 
 Choice = Literal["approve", "reject", "without"]
-DATA_PERSON = "data_person"
-
-
-class NotAllowed(Exception):
-    """The decision does not count, and why: a sentence for the person who made it."""
 
 
 def decide(dataset: Dataset, run_key: str, *, choice: Choice, person: str, role: str, reason: str) -> None:
@@ -148,6 +143,30 @@ def _check_release(connection: Connection, dataset: Dataset, held_run: int, usab
         raise Held(message, rule_id="run.overtaken")
     message = f"{dataset.name}: no decision lets this delivery through, or it came too late. Nothing was loaded."
     raise Held(message, rule_id="release.not_approved")
+
+
+def run_key_of(dataset: Dataset, run_id: int) -> str:
+    """The key of a run, by its number.
+
+    Raises:
+        NotAllowed: the data set has no such run.
+    """
+    query = select(import_run.c.run_key).where(import_run.c.id == run_id, import_run.c.dataset == dataset.name)
+    with engine().connect() as connection:
+        run_key: str | None = connection.execute(query).scalar()
+    if run_key is None:
+        raise NotAllowed(f"{dataset.name} has no run {run_id}; `district holds` tells which wait.")
+    return run_key
+
+
+def told_of_release(connection: Connection, run_id: int) -> str:
+    """Who let a run's rows through, and why; empty where nobody had to."""
+    query = select(decision).where(decision.c.used_by == run_id).order_by(decision.c.id)
+    return " ".join(
+        f"{each.person} ({each.role}) let it through"
+        f"{' without the schools that are held' if each.choice == 'without' else ''}: {each.reason}"
+        for each in connection.execute(query)
+    )
 
 
 def schools_of(decisions: list[Row[Any]]) -> frozenset[str]:
