@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import datetime
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace

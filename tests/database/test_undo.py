@@ -162,7 +162,8 @@ class History:
         changed, touched = load.changed(), load.touched(now)
         own = changed - touched
         refused = load.id in self.undone or not own or (touched and not keep_later)
-        event("refused" if refused else "rest undone" if touched else "undone")
+        why = "undone already" if load.id in self.undone else "touched later" if own else "none left"
+        event(f"refused: {why}" if refused else "the rest undone" if touched else "undone")
         if refused:
             with pytest.raises(NotUndone) as refusal:
                 take_back(load.id, keep_later=keep_later)
@@ -198,9 +199,15 @@ class History:
 
 
 YEARS = st.sampled_from([2027, 2027, 2027, 2026])
-NIGHT = st.tuples(YEARS, st.booleans(), st.lists(st.tuples(st.sampled_from(EDITS), st.integers(0, 10_000)), max_size=5))
-UNDO = st.tuples(st.sampled_from([0, 0, 1, 2, 3]), st.booleans())
-STEPS = st.lists(st.one_of(NIGHT, UNDO), min_size=2, max_size=8)
+NIGHT = st.tuples(
+    YEARS, st.booleans(), st.lists(st.tuples(st.sampled_from(EDITS), st.integers(0, 10_000)), min_size=1, max_size=5)
+)
+UNDO = st.tuples(st.sampled_from([0, 0, 1, 1, 2, 3]), st.booleans())
+STEPS = st.builds(
+    lambda nights, steps: [*nights, *steps],
+    st.lists(NIGHT, min_size=2, max_size=4),
+    st.lists(st.one_of(UNDO, NIGHT), min_size=2, max_size=6),
+)
 # Each kind of edit, then the newest load, an older one, and the rest of one undone.
 EVERY_EDIT: list[Any] = [
     (2027, False, [(name, 5 * number) for number, name in enumerate(EDITS)]),
