@@ -27,6 +27,7 @@ from district.load.undo import NotUndone, Undone, undo
 from district.notify.mail import queue_digest
 from district.review.decisions import NotAllowed, decide
 from district.review.holds import waiting
+from district.run import Held
 from district.settings import _read_district
 from importing import CHILDREN, FTE_RULE, Outcome, Place, canaries_of, child, children, csv_bytes, with_gate, working_in
 
@@ -545,3 +546,21 @@ def test_a_refusal_speaks_of_schools_only_where_the_data_set_knows_them(place: P
         NotUndone, match=r"^Later loads touched 5 of the 5 rows that run 1 of children changed\. Nothing"
     ):
         undo(pupils, run_id(place, first), **WHY)
+
+
+def test_a_run_under_way_does_not_load_what_it_compared_with_an_undone_load(loaded: Place) -> None:
+    before = loaded.table_hash()
+    number = second_night(loaded)
+    rows = [*(row | {"fte": "0.50"} for row in children(10)), *children(28, first=11), child(77), child(78)]
+    loaded.drop(csv_bytes([*rows, child(79)]), age=60)
+    pipeline.extract(CHILDREN, partition="2026-11-20", run_key="under way")
+    pipeline.validate(CHILDREN, run_key="under way")
+    (run,) = loaded.rows("select since_id from import_log.import_run where run_key = 'under way'")
+    assert run["since_id"] == number
+    take_back(number)
+    with pytest.raises(Held) as held:
+        pipeline.load(CHILDREN, run_key="under way")
+    assert held.value.rule_id == "run.overtaken"
+    assert loaded.table_hash() == before
+    assert loaded.run(night="2026-11-20", run_key="under way").state == "loaded"
+    assert len(loaded.standing()) == 41
