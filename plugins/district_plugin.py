@@ -1,4 +1,4 @@
-"""What Airflow itself must know of District Imports: timetables, the listener that writes a run's note, new questions."""
+"""What Airflow itself must know of District Imports: timetables, and what listens to runs and to questions."""
 
 from typing import ClassVar
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     and_,
     cast,
+    column,
     delete,
     exists,
     false,
@@ -30,6 +31,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    table,
     tuple_,
     union,
     update,
@@ -37,7 +39,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.schema import CreateTable
 
-from district.database import analyse
+from district.database import analyse, create_temporary
 from district.dataset import Dataset
 from district.extract.landing import Landed, land
 from district.extract.plan import Plan
@@ -96,7 +98,7 @@ def touch(connection: Connection, dataset: Dataset, run_id: int, since: Row[Any]
         rows.append(select(standing_id(target), *key).where(standing_id(target).in_(_unsent_by(since))))
     connection.execute(CreateTable(touched))
     connection.execute(insert(touched).from_select(["row_no", *dataset.key], union(*rows)))
-    analyse(connection, dataset, touched)
+    analyse(connection, touched)
 
 
 def count_standing(connection: Connection, dataset: Dataset, run_id: int, since: Row[Any]) -> None:
@@ -132,7 +134,7 @@ def carried_rows(dataset: Dataset, run_id: int, since: Row[Any]) -> Select[Any]:
     return rows.where(_standing(dataset, target, since), standing_id(target).not_in(select(touched.c.row_no)))
 
 
-def doubled_rows(dataset: Dataset, run_id: int, since: Row[Any]) -> Select[Any]:
+def doubled_rows(connection: Connection, dataset: Dataset, run_id: int, since: Row[Any]) -> Select[Any]:
     """Rows whose line is still there and whose key another line has now, or had: which of them counts is judged anew.
 
     The usual touched row is that of a changed line: then the line that was loaded is one of those gone.
@@ -140,24 +142,33 @@ def doubled_rows(dataset: Dataset, run_id: int, since: Row[Any]) -> Select[Any]:
     target, touched, gone = target_table(dataset), touched_table(dataset, run_id), gone_table(dataset, run_id)
     kept_out = select(func.unnest(carry.c.kept_out)).where(carry.c.import_run_id == since.id)
     was_loaded = select(gone).where(gone.c.row_no.not_in(kept_out)).subquery()
+    keys = keys_kept(connection, dataset, touched, no_key_of(dataset, touched, was_loaded))
     columns = [target.c[name] for name in dataset.target_columns]
-    rows = select(standing_id(target), *columns).join(touched, _same_key(dataset, target, touched))
-    return rows.where(
-        _standing(dataset, target, since),
-        standing_id(target).not_in(_unsent_by(since)),
-        no_key_of(dataset, target, was_loaded),
-    )
+    rows = select(standing_id(target), *columns).join(keys, _same_key(dataset, target, keys))
+    return rows.where(_standing(dataset, target, since), standing_id(target).not_in(_unsent_by(since)))
 
 
-def no_key_of(dataset: Dataset, target: Table, rows: FromClause) -> ColumnElement[bool]:
-    """Whether none of some thousand ``rows`` has the key of a row of the target.
+def keys_kept(connection: Connection, dataset: Dataset, touched: Table, condition: ColumnElement[bool]) -> FromClause:
+    """The touched keys that meet a condition, in a temporary table to join the target with.
+
+    Settled before the target is looked at: the planner takes a row that passes such conditions for a rarity, and then
+    joins by comparing everything with everything.
+    """
+    kept = select(*[touched.c[name] for name in dataset.key]).where(condition)
+    create_temporary(connection, "touched_keys", kept)
+    columns: list[Any] = [column(name) for name in dataset.key]
+    return table("touched_keys", *columns)
+
+
+def no_key_of(dataset: Dataset, asked: FromClause, rows: FromClause) -> ColumnElement[bool]:
+    """Whether none of some thousand ``rows`` has the key of a row that is ``asked`` about.
 
     Always answered from a hash table. For an anti-join the planner takes four equal columns for a rarity, and then
     compares everything with everything.
     """
     key = [rows.c[name] for name in dataset.key]
     told = select(*key).where(*[part.is_not(None) for part in key])
-    return tuple_(*[target.c[name] for name in dataset.key]).not_in(told)
+    return tuple_(*[asked.c[name] for name in dataset.key]).not_in(told)
 
 
 def wake(connection: Connection, dataset: Dataset, run_id: int, rows: Select[Any]) -> int:
@@ -177,9 +188,9 @@ def wake_found(connection: Connection, dataset: Dataset, run: Row[Any], since: R
     """Stages the carried rows in which a rule on the whole batch found something, and gives woken rows their lines."""
     findings = finding_table(dataset, run.id)
     found = select(findings.c.row_no).where(findings.c.row_no < 0)
-    rows = carried_rows(dataset, run.id, since).subquery()
-    wake(connection, dataset, run.id, select(rows).where(rows.c.row_no.in_(found)))
     if connection.execute(select(exists(found))).scalar():
+        rows = carried_rows(dataset, run.id, since).subquery()
+        wake(connection, dataset, run.id, select(rows).where(rows.c.row_no.in_(found)))
         give_lines(connection, dataset, run.id, *reread(connection, run), found_only=True)
 
 

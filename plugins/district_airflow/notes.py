@@ -1,7 +1,8 @@
 """A listener: what a task wrote about a run becomes the run's note, to be read in Airflow without SQL.
 
 Tasks cannot reach Airflow's database, and the scheduler has no business in the district's: notify, and later review
-and release, leave the text as an XCom, and here the scheduler copies the newest from one of Airflow's tables to another.
+and release, leave the text as an XCom, and here the scheduler copies the newest from one of Airflow's tables to
+another.
 """
 
 from __future__ import annotations

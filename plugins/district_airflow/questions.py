@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, event
-from sqlalchemy.orm import Mapper
+from sqlalchemy import Connection, event  # noqa: TID253 - whoever loads plugins has Airflow's own tables by then
+from sqlalchemy.orm import Mapper  # noqa: TID253 - as above
 
 
 def forget_old_question(mapper: Mapper[Any], connection: Connection, past: Any) -> None:

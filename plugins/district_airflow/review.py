@@ -11,7 +11,6 @@ from airflow.sdk import ExceptionRetryPolicy, Param, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from district.links import run_url
-from district.review.tables import WHOLE
 from district.run import ImportStopped
 from district.settings import settings
 from district_airflow.tasks import leave_note, said
@@ -84,6 +83,7 @@ class ReviewOperator(HITLOperator):
 
     def _ask(self, review: Review, context: Context) -> NoReturn:
         from district.review.preview import as_markdown
+        from district.review.tables import WHOLE
 
         self.options = [label for label, choice in CHOICES.items() if choice in review.choices]
         schools = len(review.held - {WHOLE})

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from test_hazards_values import CLUB_RULE, CLUBS, clubs
 
 from district import pipeline
-from district.review.decisions import decide
-from district.review.holds import waiting
+from district.database import engine
+from district.dataset import Dataset
+from district.load.gate import PARENT_HELD
+from district.review.decisions import approved, decide
+from district.review.holds import expire, waiting
 from district.review.preview import as_markdown
-from district.run import Held
-from importing import CHILDREN, Outcome, Place, children, csv_bytes
+from district.review.tables import WHOLE
+from district.run import Held, NotAllowed
+from district.settings import settings
+from importing import CHILDREN, FTE_RULE, Outcome, Place, canaries_of, child, children, csv_bytes, with_gate
 
 # The second of the two schools of the first night has lost half of its rows; the first has a new child.
 HALF = [row for row in children(41) if row["school_id"] == "0100" or int(row["student_id"]) > 7000020]
+KEY = "night-2"
 
 
-def half_missing(place: Place, *, run_key: str = "night-2", **how: Any) -> Outcome:
-    return place.night(csv_bytes(HALF), run_key=run_key, night="2026-11-20", **how)
+def half_missing(place: Place, *, run_key: str = KEY, **how: Any) -> Outcome:
+    return place.night(csv_bytes(HALF), run_key=run_key, **{"night": "2026-11-20", **how})
 
 
-def approve(run_key: str = "night-2", **how: Any) -> None:
+def say(run_key: str = KEY, **how: Any) -> None:
     said = {"choice": "approve", "person": "Pat", "role": "data_person", "reason": "The school was split."} | how
     decide(CHILDREN, run_key, **said)
 
@@ -30,35 +42,399 @@ def of_school(place: Place, school: str) -> set[str]:
     return {row["student_id"] for row in place.standing().values() if row["school_id"] == school}
 
 
-def test_a_school_that_loses_half_is_held_and_the_other_loads(loaded: Place) -> None:
+def states(place: Place) -> list[str]:
+    return [row["state"] for row in place.rows("select state from import_log.hold order by id")]
+
+
+def released(run_key: str = KEY) -> str:
+    """What a release comes to: its state, or the rule by which it is refused."""
+    try:
+        return pipeline.release(CHILDREN, run_key=run_key).state
+    except Held as held:
+        return held.rule_id
+
+
+def test_64_a_school_that_loses_half_is_held_and_the_other_loads(loaded: Place) -> None:
     outcome = half_missing(loaded)
     assert outcome.summary is not None
     assert (outcome.state, outcome.rule_id) == ("loaded", "gate.withdrawn")
     assert (outcome.summary.inserted, outcome.summary.withdrawn) == (1, 0)
     assert "School 0101: 10 of 20 rows (50.0%) would be withdrawn" in outcome.message
     assert (len(of_school(loaded, "0100")), len(of_school(loaded, "0101"))) == (21, 20)
-    review = waiting(CHILDREN, "night-2")
+    review = waiting(CHILDREN, KEY)
     assert review is not None
     assert (review.held, review.choices) == ({"0101"}, ("approve", "reject"))
-    assert "| 0101 | 20 | 0 | 0 | 10 | 10 | 0 | held |" in as_markdown(review)
+    shown = as_markdown(review)
+    assert "| 0101 | 20 | 0 | 0 | 10 | 10 | 0 | held |" in shown
+    assert [value for value in canaries_of(HALF) if value in shown] == []
+    assert loaded.leaks(canaries_of(HALF)) == []
 
 
-def test_an_approval_loads_the_school_once(loaded: Place) -> None:
+def test_the_rows_of_a_held_school_count_as_held_and_are_not_quarantined(loaded: Place) -> None:
+    rows = [row | ({"birth_date": "2014-01-01"} if row["school_id"] == "0101" else {}) for row in children(42)]
+    outcome = loaded.night(csv_bytes(rows), run_key=KEY)
+    assert outcome.summary is not None
+    told = dataclasses.asdict(outcome.summary)
+    counts = {name: told[name] for name in ("read", "inserted", "updated", "unchanged", "held", "withdrawn")}
+    assert counts == {"read": 42, "inserted": 1, "updated": 0, "unchanged": 20, "held": 21, "withdrawn": 0}
+    assert loaded.quarantined() == []
+    say()
+    again = pipeline.release(CHILDREN, run_key=KEY)
+    assert (again.inserted, again.updated, again.unchanged, again.held) == (1, 20, 21, 0)
+
+
+def test_an_approval_loads_the_school_once_and_the_gate_is_armed_again(loaded: Place) -> None:
     half_missing(loaded)
-    approve()
-    assert waiting(CHILDREN, "night-2") is None
-    released = pipeline.release(CHILDREN, run_key="night-2")
-    assert (released.state, released.withdrawn, released.held) == ("loaded", 10, 0)
+    say()
+    assert waiting(CHILDREN, KEY) is None
+    first = pipeline.release(CHILDREN, run_key=KEY)
+    assert (first.state, first.withdrawn, first.held, first.reason) == ("loaded", 10, 0, "")
     assert len(of_school(loaded, "0101")) == 10
     before = loaded.table_hash()
-    assert pipeline.release(CHILDREN, run_key="night-2") == released
+    assert pipeline.release(CHILDREN, run_key=KEY) == first
     assert loaded.table_hash() == before
+    # Another file that lacks the other school's half is not covered by it.
+    rest = [row for row in HALF if row["school_id"] == "0101" or int(row["student_id"]) > 7000020]
+    outcome = loaded.night(csv_bytes(rest), age=60, night="2026-11-21")
+    assert "School 0100: " in outcome.message
+    assert len(of_school(loaded, "0100")) == 21
 
 
-def test_nothing_is_released_without_a_decision(loaded: Place) -> None:
+def test_the_same_file_again_is_held_again_until_it_is_approved(loaded: Place) -> None:
     half_missing(loaded)
+    again = half_missing(loaded, run_key="night-3", night="2026-11-21")
+    assert (again.state, again.rule_id) == ("loaded", "gate.withdrawn")
+    assert states(loaded) == ["superseded", "open"]
+    say("night-3", choice="reject")
+    third = half_missing(loaded, run_key="night-4", night="2026-11-22")
+    assert (third.rule_id, states(loaded)) == ("gate.withdrawn", ["superseded", "rejected", "open"])
+    say("night-4")
+    # Approved and not released yet: the next night's run of the same bytes may rely on it as well.
+    fourth = half_missing(loaded, run_key="night-5", night="2026-11-23")
+    assert (fourth.state, fourth.rule_id, len(of_school(loaded, "0101"))) == ("loaded", "", 10)
+    assert half_missing(loaded, run_key="night-6", night="2026-11-24").state == "unchanged"
+    assert released("night-4") == "run.not_approved"
+
+
+TAMPERED = {
+    "no record": "delete from import_log.hold; delete from import_log.decision",
+    "another file": "update import_log.decision set sha256 = repeat('0', 64)",
+    "another data set": "update import_log.decision set dataset = 'parents'",
+    "expired": "update import_log.decision set expires_at = now() - interval '1 second'",
+    "a role that may not": "update import_log.decision set role = 'technology_lead'",
+    "nobody": "update import_log.decision set person = ' '",
+    "no reason": "update import_log.decision set reason = E' \\n'",
+    "rejected": "update import_log.decision set choice = 'reject'",
+    "another kind": "update import_log.decision set kind = 'undo'",
+    "used by another run": "update import_log.decision set used_by = 1",
+    "about another hold": "update import_log.hold set decision_id = null",
+}
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+def test_what_is_no_decision_on_this_delivery_releases_nothing(loaded: Place, what: str) -> None:
+    half_missing(loaded)
+    say()
     before = loaded.table_hash()
-    with pytest.raises(Held) as forged:
-        pipeline.release(CHILDREN, run_key="night-2")
-    assert forged.value.rule_id == "release.not_approved"
+    loaded.execute(TAMPERED[what])
+    assert released() == "run.not_approved"
     assert loaded.table_hash() == before
+
+
+def test_a_decision_that_runs_out_while_it_is_staged_releases_nothing(
+    loaded: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half_missing(loaded)
+    say()
+    before = loaded.table_hash()
+    validate = pipeline._validate
+
+    def slowly(*args: Any) -> None:
+        validate(*args)
+        loaded.execute(TAMPERED["expired"])
+
+    monkeypatch.setattr(pipeline, "_validate", slowly)
+    assert released() == "run.not_approved"
+    assert loaded.table_hash() == before
+    assert loaded.rows("select state, kind from import_log.import_run order by id desc limit 1") == [
+        {"state": "held", "kind": "release"}
+    ]
+
+
+REFUSED = [
+    ({"role": "technology_lead"}, "needs the role data_person"),
+    ({"role": ""}, "needs the role"),
+    ({"person": " "}, "needs the role"),
+    ({"reason": ""}, "Give a reason"),
+    ({"reason": " \n\t"}, "Give a reason"),
+    ({"choice": "without"}, "nothing to leave out"),
+    ({"run_key": "night-9"}, "Nothing of children waits"),
+]
+
+
+@pytest.mark.parametrize(("how", "words"), REFUSED)
+def test_a_decision_that_does_not_count_is_not_recorded(loaded: Place, how: dict[str, Any], words: str) -> None:
+    half_missing(loaded)
+    with pytest.raises(NotAllowed, match=words):
+        say(**how)
+    assert loaded.rows("select id from import_log.decision") == []
+    assert waiting(CHILDREN, KEY) is not None
+
+
+def test_nobody_decides_twice_or_too_late(loaded: Place) -> None:
+    half_missing(loaded)
+    say(choice="reject")
+    with pytest.raises(NotAllowed, match=r"Pat has decided already \(reject\)"):
+        say()
+    assert released() == "run.not_approved"
+    half_missing(loaded, run_key="night-3", night="2026-11-21")
+    loaded.execute("update import_log.hold set expires_at = now() - interval '1 second' where state = 'open'")
+    assert waiting(CHILDREN, "night-3") is None
+    with pytest.raises(NotAllowed, match="too late"):
+        say("night-3")
+    with engine().begin() as connection:
+        assert (expire(connection), expire(connection)) == (1, 0)
+    assert states(loaded) == ["rejected", "expired"]
+    (mail,) = loaded.rows("select subject, body_text from import_log.mail")
+    assert mail["subject"] == "children of 2026-11-21: nobody decided, what was held stays out"
+    assert "The table keeps the rows that it has" in mail["body_text"]
+    with pytest.raises(NotAllowed, match="too late"):
+        say("night-3")
+
+
+def test_a_newer_delivery_takes_the_place_of_one_that_is_held(loaded: Place) -> None:
+    half_missing(loaded)
+    say()
+    newer = loaded.night(csv_bytes(children(42)), age=60, night="2026-11-21", run_key="night-3")
+    assert (newer.state, newer.rule_id) == ("loaded", "")
+    assert states(loaded) == ["superseded"]
+    before = loaded.table_hash()
+    assert released() == "run.overtaken"
+    assert loaded.table_hash() == before
+    with pytest.raises(NotAllowed, match="a newer delivery has come"):
+        say()
+
+
+def test_without_loads_all_but_the_schools_that_tripped(place: Place) -> None:
+    """Small schools trip the district together; a large one trips by itself."""
+    rows = [child(n, school_id=f"{200 + n // 15:04d}") for n in range(300)]
+    large = [child(n, school_id="0100") for n in range(1000, 1100)]
+    assert place.night(csv_bytes([*rows, *large]), age=90_000).state == "loaded"
+    sent = [row for n, row in enumerate(rows) if n % 15 > 3] + large[:50]
+    outcome = place.night(csv_bytes([*sent, child(2000, school_id="0200")]), run_key=KEY)
+    assert (outcome.state, outcome.rule_id) == ("held", "gate.withdrawn")
+    assert outcome.summary is not None
+    assert (outcome.summary.read, outcome.summary.unchanged, outcome.summary.held) == (271, 270, 1)
+    review = waiting(CHILDREN, KEY)
+    assert review is not None
+    assert (review.held, review.choices) == ({WHOLE, "0100"}, ("approve", "without", "reject"))
+    say(choice="without")
+    again = pipeline.release(CHILDREN, run_key=KEY)
+    assert (again.state, again.inserted, again.withdrawn) == ("loaded", 1, 80)
+    assert len(of_school(place, "0100")) == 100
+    assert states(place) == ["approved", "rejected", "rejected"]
+    assert waiting(CHILDREN, f"{KEY}/release") is None
+
+
+def test_a_rule_of_the_suite_that_holds_can_be_approved(loaded: Place) -> None:
+    many = {
+        "type": "expect_table_row_count_to_be_between",
+        "kwargs": {"min_value": 100},
+        "meta": FTE_RULE["meta"] | {"rule_id": "children.rows", "title": "Too few rows", "on_fail": "hold"},
+    }
+    loaded.write_suite([FTE_RULE, many])
+    before = loaded.table_hash()
+    outcome = loaded.night(csv_bytes(children(41)), run_key=KEY)
+    assert (outcome.state, outcome.rule_id) == ("held", "children.rows")
+    assert "Too few rows. " in outcome.message
+    assert loaded.table_hash() == before
+    say()
+    assert (released(), len(loaded.standing())) == ("loaded", 41)
+
+
+@pytest.mark.parametrize("gate", ["", "load", "hold"])
+def test_71_a_first_load_waits_for_its_baseline_where_that_is_asked_for(
+    place: Place, monkeypatch: pytest.MonkeyPatch, gate: Any
+) -> None:
+    monkeypatch.setenv("DISTRICT_FIRST_LOAD", "hold" if not gate else {"load": "hold", "hold": "load"}[gate])
+    settings.cache_clear()
+    dataset = dataclasses.replace(CHILDREN, gate=dataclasses.replace(CHILDREN.gate, first=gate))
+    outcome = place.night(csv_bytes(children()), dataset=dataset, run_key=KEY)
+    if gate == "load":
+        assert outcome.state == "loaded"
+        return
+    assert (outcome.state, outcome.rule_id) == ("held", "gate.first")
+    assert place.standing() == {}
+    say()
+    assert pipeline.release(dataset, run_key=KEY).inserted == 40
+
+
+def test_a_first_load_may_hold_a_school_too(place: Place) -> None:
+    rows = [row | ({"fte": "much"} if n % 6 == 1 else {}) for n, row in enumerate(children())]
+    outcome = place.night(csv_bytes(rows), run_key=KEY)
+    assert outcome.summary is not None
+    assert (outcome.state, outcome.rule_id) == ("loaded", "gate.rejected")
+    assert (outcome.summary.inserted, outcome.summary.held, outcome.summary.rejected) == (20, 13, 7)
+    say()
+    assert (released(), len(place.standing())) == ("loaded", 33)
+
+
+def test_new_unknown_codes_hold_a_school_and_known_ones_do_not(loaded: Place) -> None:
+    many = [*children(), *(child(n, school_id="0100") for n in range(100, 140))]
+    assert loaded.night(csv_bytes(many), age=5000).state == "loaded"
+    typo = [row | ({"grade_level_code": "KK"} if n in range(40, 45) else {}) for n, row in enumerate(many)]
+    held = loaded.night(csv_bytes(typo), age=4000, run_key=KEY, night="2026-11-20")
+    assert (held.state, held.rule_id) == ("loaded", "gate.codes")
+    assert "School 0100: 5 of 60 rows (8.3%) hold a code that is new and unknown" in held.message
+    # It is as new on the next night as long as nobody has let it through, and no longer new afterwards.
+    again = loaded.night(csv_bytes([*typo, child(300, school_id="0101")]), age=3000, run_key="n3", night="2026-11-21")
+    assert again.rule_id == "gate.codes"
+    say("n3")
+    assert released("n3") == "loaded"
+    later = loaded.night(csv_bytes([*typo, child(301, school_id="0101")]), age=2000, night="2026-11-22")
+    assert (later.state, later.rule_id) == ("loaded", "")
+
+
+def test_a_slow_slide_is_seen_by_the_nights_before(loaded: Place) -> None:
+    """Never more than a tenth in one night, and still a third of the school in the end."""
+    numbers = list(range(100, 300))
+    rows = [*children(), *(child(n, school_id="0200") for n in numbers)]
+    assert loaded.night(csv_bytes(rows), age=9100, dataset=with_gate(CHILDREN, grown=99)).state == "loaded"
+    for night in range(1, 8):
+        rows = [*children(), *(child(n, school_id="0200") for n in numbers)]
+        outcome = loaded.night(csv_bytes(rows), age=9000 - night, night=f"2026-11-{19 + night}", run_key=f"n{night}")
+        if outcome.rule_id:
+            break
+        numbers = numbers[: len(numbers) * 91 // 100]
+    assert (outcome.state, outcome.rule_id, night) == ("loaded", "gate.count", 5)
+    # A person's word makes a new beginning.
+    say("n5")
+    assert released("n5") == "loaded"
+    rows = [*children(), *(child(n, school_id="0200") for n in numbers[1:])]
+    assert loaded.night(csv_bytes(rows), age=60, night="2026-11-29").rule_id == ""
+
+
+def clubs_of(place: Place, numbers: list[int], *, age: float = 7200, **how: Any) -> Outcome:
+    place.drop(clubs(*numbers), "clubs_1.csv", age=age)
+    return place.run(CLUBS, **how)
+
+
+def test_a_held_parent_blocks_its_children_of_that_school_only(loaded: Place) -> None:
+    loaded.write_suite([CLUB_RULE], CLUBS)
+    night = "2026-11-20"
+    assert clubs_of(loaded, list(range(1, 21)), age=9000, night="2026-11-18").state == "loaded"
+    half_missing(loaded)
+    outcome = clubs_of(loaded, list(range(1, 41)), night=night, run_key="clubs-2")
+    assert outcome.summary is not None
+    assert (outcome.state, outcome.rule_id) == ("loaded", PARENT_HELD)
+    assert (outcome.summary.inserted, outcome.summary.held) == (10, 10)
+    assert {key[1] for key in loaded.standing(CLUBS) if int(key[0]) > 7000020} == {"0100"}
+    assert waiting(CLUBS, "clubs-2") is None
+    say()
+    assert released() == "loaded"
+    assert clubs_of(loaded, list(range(1, 41)), night=night).rule_id != PARENT_HELD
+
+
+def test_a_parent_that_is_held_as_a_whole_still_blocks(loaded: Place) -> None:
+    loaded.write_suite([CLUB_RULE], CLUBS)
+    loaded.night(csv_bytes(children(20)))
+    assert clubs_of(loaded, [1, 2]).state == "blocked"
+
+
+def release_in_process(environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    settings.cache_clear()
+    pipeline.release(CHILDREN, run_key=KEY)
+
+
+def test_75_a_release_that_is_killed_loads_once_when_it_is_tried_again(loaded: Place) -> None:
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(["district.pipeline", "pandas", "pyarrow.csv", "test_holds"])
+    half_missing(loaded)
+    say()
+    before, killed = of_school(loaded, "0101"), 0
+    for tenths in (1, 3, 5, 7, 9, 12):
+        process = forks.Process(target=release_in_process, args=(loaded.environment,))
+        process.start()
+        process.join(tenths / 10)
+        if process.is_alive():
+            assert process.pid is not None
+            os.kill(process.pid, signal.SIGKILL)
+            killed += 1
+        process.join()
+        assert len(of_school(loaded, "0101")) in (10, len(before))
+    assert killed
+    assert (released(), released()) == ("loaded", "loaded")
+    assert len(of_school(loaded, "0101")) == 10
+    told = loaded.rows(
+        "select count(*) as n, sum(withdrawn)::int as gone from import_log.import_run where kind = 'release' "
+        "and state = 'loaded'"
+    )
+    assert told == [{"n": 1, "gone": 10}]
+    assert loaded.rows("select count(*) as n from import_log.row_history") == [{"n": 10}]
+
+
+def test_a_release_that_breaks_off_in_the_middle_of_the_load_keeps_its_approval(
+    loaded: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half_missing(loaded)
+    say()
+    before = loaded.table_hash()
+
+    def broken(*_: Any) -> None:
+        raise OSError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("district.load.loader.quarantine", broken)
+        with pytest.raises(Exception, match="children"):
+            pipeline.release(CHILDREN, run_key=KEY)
+    assert loaded.table_hash() == before
+    sha256 = loaded.rows("select sha256 from import_log.decision")[0]["sha256"]
+    with engine().begin() as connection:
+        assert approved(connection, CHILDREN, sha256) == {"0101"}
+    assert released() == "loaded"
+
+
+SWEEP = (0, 5, 9, 10, 11, 25, 50, 74, 75, 76, 90, 99, 100)
+
+
+def previewed(place: Place, rows: list[dict[str, str]], dataset: Dataset = CHILDREN) -> frozenset[str]:
+    """The schools that a load of these rows would hold; nothing is loaded."""
+    path = place.drop(csv_bytes(rows))
+    key = f"check-{len(place.keys)}"
+    place.keys.append((dataset, key))
+    pipeline.extract(dataset, partition="2026-11-20", run_key=key, file=path, preview=True)
+    pipeline.validate(dataset, run_key=key)
+    pipeline.load(dataset, run_key=key, preview=True)
+    pipeline.close(dataset, run_key=key, preview=True)
+    query = (
+        "select school_id from import_log.school_change c join import_log.import_run r on r.id = c.import_run_id "
+        "where r.run_key = :key and c.held"
+    )
+    return frozenset(row["school_id"] for row in place.rows(query, key=key))
+
+
+CHANGES: dict[str, Callable[[list[dict[str, str]], int], list[dict[str, str]]]] = {
+    "deleted": lambda rows, count: rows[count:],
+    "updated": lambda rows, count: [
+        row | ({"birth_date": "2014-01-01"} if n < count else {}) for n, row in enumerate(rows)
+    ],
+}
+
+
+@pytest.mark.parametrize(("what", "limit"), [("deleted", 10), ("updated", 75)])
+def test_the_gate_swept_through_the_database(place: Place, what: str, limit: int) -> None:
+    """One school of a hundred rows, and forty schools of ten, which only the district can be judged by."""
+    one = [child(n, school_id="0100") for n in range(100)]
+    others = [child(n, school_id=f"{200 + n % 40:04d}") for n in range(1000, 1400)]
+    assert place.night(csv_bytes([*one, *others]), age=90_000).state == "loaded"
+    before = place.table_hash()
+    every = {row["school_id"] for row in (*one, *others)}
+    for percent in SWEEP:
+        held = previewed(place, [*CHANGES[what](one, percent), *others])
+        assert held == ({"0100"} if percent > limit else set()), (what, percent)
+        held = previewed(place, [*one, *CHANGES[what](others, 4 * percent)])
+        wanted = every if 4 * percent * 100 > limit * 500 else set()
+        # At last each of the forty is wholly missing, and the one that is left has lost nothing.
+        assert held == (every - {"0100"} if (what, percent) == ("deleted", 100) else wanted), (what, percent)
+    assert place.table_hash() == before

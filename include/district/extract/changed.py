@@ -109,7 +109,7 @@ def _stage_changed(
     with only_lines(older, layout, plan, old_lines, lines.gone) as (part, its_plan):
         stage_keys(connection, part, dataset, layout, its_plan, run.id)
     touch(connection, dataset, run.id, since)
-    doubled = wake(connection, dataset, run.id, doubled_rows(dataset, run.id, since))
+    doubled = wake(connection, dataset, run.id, doubled_rows(connection, dataset, run.id, since))
     count_standing(connection, dataset, run.id, since)
     carried = count_carried(connection, dataset, run.id, since)
     if carried.rows.total() + doubled != lines.same:

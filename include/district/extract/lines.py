@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import mmap
 import os
 import tempfile
 from array import array
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 BLOCK = 8 << 20
 # Lines compared at a time: more take turns, so that memory does not grow with the file.
-TURN = 2_000_000
+TURN = 1_000_000
 CHUNK = 500_000
 ROW_BYTES = 24
 # In these a line break is always the byte 10, and that byte always a line break.
@@ -70,23 +69,32 @@ class Lines:
         import numpy as np
 
         places, hashes = [np.empty(0, dtype=np.int64)], [np.empty((0, 2), dtype=np.uint64)]
-        with self._path.open("rb") as file:
-            for begin in range(0, self.count, CHUNK):
-                rows = np.fromfile(file, dtype=np.uint64, count=3 * CHUNK).reshape(-1, 3)
-                mine = usable[begin : begin + len(rows)] & (rows[:, 0] % np.uint64(turns) == turn)
-                found = np.flatnonzero(mine)
-                places.append(found + begin)
-                hashes.append(rows[found, :2])
+        for begin, rows in self._chunks():
+            mine = usable[begin : begin + len(rows)] & (rows[:, 0] % np.uint64(turns) == turn)
+            found = np.flatnonzero(mine)
+            places.append(found + begin)
+            hashes.append(rows[found, :2])
         return np.concatenate(places), np.concatenate(hashes)
 
     def spans(self, numbers: Numbers) -> Iterator[tuple[int, int]]:
-        """Where each of these lines begins and ends, its line break left out."""
+        """Where each of these lines (in order) begins and ends, its line break left out."""
         import numpy as np
 
-        rows = np.memmap(self._path, dtype=np.uint64, mode="r").reshape(-1, 3)
-        ends = rows[numbers - 1, 2].astype(np.int64)
-        begins = np.where(numbers > 1, rows[numbers - 2, 2].astype(np.int64) + 1, 0)
-        return zip(begins.tolist(), ends.tolist(), strict=True)
+        ends = np.full(len(numbers), -1, dtype=np.int64)
+        before = ends.copy()
+        for begin, rows in self._chunks():
+            for found, places in ((ends, numbers - 1), (before, numbers - 2)):
+                first, last = np.searchsorted(places, (begin, begin + len(rows)))
+                found[first:last] = rows[places[first:last] - begin, 2]
+        return zip((before + 1).tolist(), ends.tolist(), strict=True)
+
+    def _chunks(self) -> Iterator[tuple[int, Hashes]]:
+        """The file by parts, each with the place of its first line."""
+        import numpy as np
+
+        with self._path.open("rb") as file:
+            for begin in range(0, self.count, CHUNK):
+                yield begin, np.fromfile(file, dtype=np.uint64, count=3 * CHUNK).reshape(-1, 3)
 
 
 def _write_hashes(copy: Path, kept: Path) -> None:
@@ -186,9 +194,8 @@ def only_lines(
         with (
             os.fdopen(handle, "wb") as out,
             landed.path.open("rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole,
         ):
-            out.write(b"\n".join([whole[begin:end] for begin, end in lines.spans(wanted)]) + b"\n")
+            out.writelines(os.pread(file.fileno(), end - begin, begin) + b"\n" for begin, end in lines.spans(wanted))
         numbered = array("q", wanted.tobytes())
         yield dataclasses.replace(landed, path=Path(temporary)), dataclasses.replace(plan, lines=numbered)
     finally:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # Bytes of the file per batch: memory is bounded by this, not by the file. No sane record is longer.
-BATCH_BYTES = 8 << 20
+BATCH_BYTES = 2 << 20
 # So many records of the wrong width at a stretch are another file than the layout's.
 MAX_MALFORMED = 100_000
 _NEVER_IN_TEXT = "\x1f"

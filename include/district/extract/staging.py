@@ -83,7 +83,7 @@ def stage(connection: Connection, landed: Landed, dataset: Dataset, layout: Layo
             writing = writer.submit(_write, connection, typed, dataset, run_id)
         rows += writing.result() if writing else 0
         _copy(connection, pa.table({"row_no": seen.repeated()}), repeated)
-    analyse(connection, dataset, table)
+    analyse(connection, table)
     return rows
 
 
@@ -102,7 +102,7 @@ def stage_keys(
         if batch.malformed:
             malformed = _type_malformed(batch.malformed, dataset, layout, plan).rows
             _copy(connection, malformed.select(["row_no", *dataset.key]), table)
-    analyse(connection, dataset, table)
+    analyse(connection, table)
 
 
 def drop_staging(connection: Connection, dataset: Dataset, run_id: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     Row,
+    Select,
     Subquery,
     UniqueConstraint,
     and_,
@@ -33,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import AddConstraint, DropConstraint
 
-from district.carried import count_carried, keep_for_next, no_key_of, since_of, standing_id
+from district.carried import count_carried, keep_for_next, keys_kept, no_key_of, since_of, standing_id
 from district.database import analyse, create_temporary
 from district.dataset import Dataset, Gate
 from district.extract.scope import Census
@@ -268,7 +269,7 @@ class Loader:
         if not schools:
             return changes
         good, findings, connection = self._good, self._findings, self._connection
-        parts = (literal("load"), literal("gate.held"), literal(""), literal(""), literal("hold"))
+        parts = (literal("load"), literal("held"), literal(""), literal(""), literal("hold"))
         names = ["row_no", "stage", "rule_id", "column_name", "cause", "fate"]
         if self._first:
             kept = select(good.c.row_no, *parts).where(good.c[SCHOOL].in_(schools))
@@ -333,39 +334,34 @@ class Loader:
         staged = self._connection.execute(select(func.count()).select_from(self._staged)).scalar_one()
         return int(self._run.read - staged)
 
-    def _perhaps_gone(self) -> Any:
-        """The target's rows that may have vanished: all of them, or those that were touched since the last load."""
-        if self._since is None:
-            return self._target
+    def _standing_without(self, columns: list[Any], rows: Any, *, unless_sent: bool = False) -> Select[Any]:
+        """The target's rows in the delivery's scope whose key none of these staged rows has.
+
+        Where lines were compared, only a touched key can be missing.
+        """
+        target, connection = self._target, self._connection
         touched = touched_table(self._dataset, self._run.id)
-        return self._target.join(touched, self._on_key(touched))
+        whole = self._since is None
+        missing = ~exists().where(self._on_key(rows)) if whole else no_key_of(self._dataset, touched, rows)
+        if unless_sent:
+            asked = target if whole else touched
+            missing &= ~perhaps_sent(connection, self._dataset, self._staged, self._findings, asked)
+        standing = select(*columns).where(target.c.withdrawn_at.is_(null()), self._in_scope())
+        if whole:
+            return standing.where(missing)
+        keys = keys_kept(connection, self._dataset, touched, missing)
+        return standing.select_from(target.join(keys, self._on_key(keys)))
 
-    def _no_key_in(self, rows: Any) -> Any:
-        """Whether none of these staged rows has the key of a row of the target: of all rows, or of the touched ones."""
-        if self._since is None:
-            return ~exists().where(self._on_key(rows))
-        return no_key_of(self._dataset, self._target, rows)
-
-    def _unsent(self) -> Any:
+    def _unsent(self) -> Select[Any]:
         """Rows that stand in the scope after the load, and that are not of this delivery's rows."""
         if self._first:
             return select(standing_id(self._target)).where(false())
-        rows = select(standing_id(self._target)).select_from(self._perhaps_gone())
-        return rows.where(self._target.c.withdrawn_at.is_(null()), self._in_scope(), self._no_key_in(self._good))
+        return self._standing_without([standing_id(self._target)], self._good)
 
-    def _vanished(self) -> Any:
+    def _vanished(self) -> Select[Any]:
         """Rows that stand in the delivery's scope and that it no longer holds, not even as a rejected row."""
-        target, staged = self._target, self._staged
-        return (
-            select(*[target.c[name] for name in self._dataset.key])
-            .select_from(self._perhaps_gone())
-            .where(
-                target.c.withdrawn_at.is_(null()),
-                self._in_scope(),
-                self._no_key_in(staged),
-                ~perhaps_sent(self._connection, self._dataset, staged, self._findings, target),
-            )
-        )
+        key = [self._target.c[name] for name in self._dataset.key]
+        return self._standing_without(key, self._staged, unless_sent=True)
 
     def _changed(self, action: str) -> Any:
         return self._good.c.row_no.in_(select(_CHANGE.c.row_no).where(_CHANGE.c.action == action))
@@ -398,7 +394,7 @@ class Loader:
         self._connection.execute(AddConstraint(key, isolate_from_table=False))
         # The next night may come before any daemon has looked at the table.
         self._connection.execute(text(f"SELECT brin_summarize_new_values('{DISTRICT}.{self._target.name}_scope')"))
-        analyse(self._connection, self._dataset, self._target)
+        analyse(self._connection, self._target)
         return inserted
 
     def _insert(self, which: Any) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import BigInteger, Connection, Row, Text, cast, delete, func, insert, literal, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from district.dataset import Dataset
 from district.extract.records import pick_records
@@ -25,10 +27,26 @@ def quarantine(connection: Connection, dataset: Dataset, run: Row[Any]) -> None:
     connection.execute(delete(quarantined_row).where(quarantined_row.c.import_run_id == run.id))
     rejected = _rejected_records(connection, dataset, run)
     while page := list(itertools.islice(rejected, PAGE)):
-        connection.execute(insert(quarantined_row), page)
+        lines, texts, reasons = zip(*page, strict=True)
+        arrays = (
+            cast(list(lines), ARRAY(BigInteger)),
+            cast(list(texts), ARRAY(Text)),
+            cast(list(reasons), ARRAY(Text)),
+        )
+        records = func.unnest(*arrays).table_valued("line", "raw", "reasons", name="record").render_derived()
+        columns = {
+            "import_run_id": literal(run.id),
+            "dataset": literal(dataset.name),
+            "partition": literal(run.partition),
+            "source_line": records.c.line,
+            "raw": records.c.raw,
+            "reasons": cast(records.c.reasons, JSONB),
+        }
+        connection.execute(insert(quarantined_row).from_select(list(columns), select(*columns.values())))
 
 
-def _rejected_records(connection: Connection, dataset: Dataset, run: Row[Any]) -> Iterator[dict[str, Any]]:
+def _rejected_records(connection: Connection, dataset: Dataset, run: Row[Any]) -> Iterator[tuple[int, str, str]]:
+    """Of each rejected record: its line, its text, and its reasons as JSON."""
     findings = finding_table(dataset, run.id)
     query = select(findings.c.row_no, findings.c.rule_id, findings.c.column_name).where(findings.c.fate == "reject")
     reasons: dict[int, list[dict[str, str]]] = defaultdict(list)
@@ -37,11 +55,4 @@ def _rejected_records(connection: Connection, dataset: Dataset, run: Row[Any]) -
     if not reasons:
         return
     for record in pick_records(landed_path(connection, run), layout_of(run), reasons.keys()):
-        yield {
-            "import_run_id": run.id,
-            "dataset": dataset.name,
-            "partition": run.partition,
-            "source_line": record.line,
-            "raw": record.text.replace("\0", ""),
-            "reasons": reasons[record.line],
-        }
+        yield record.line, record.text.replace("\0", ""), json.dumps(reasons[record.line])

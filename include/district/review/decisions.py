@@ -125,8 +125,8 @@ def _usable(connection: Connection, dataset: Dataset, sha256: str) -> list[Row[A
         decision.c.sha256 == sha256,
         # Asked when it was written; asked again, since more than one hand can write to a table.
         decision.c.role.in_((dataset.owner, DATA_PERSON)),
-        func.btrim(decision.c.person) != "",
-        func.btrim(decision.c.reason) != "",
+        decision.c.person.regexp_match(r"\S"),
+        decision.c.reason.regexp_match(r"\S"),
         decision.c.expires_at > func.clock_timestamp(),
         decision.c.used_by.is_(None),
         exists().where(and_(hold.c.decision_id == decision.c.id, hold.c.state == "approved")),
@@ -142,7 +142,7 @@ def _check_release(connection: Connection, dataset: Dataset, held_run: int, usab
         message = f"{dataset.name}: a newer delivery has come in the place of this one. Nothing was loaded."
         raise Held(message, rule_id="run.overtaken")
     message = f"{dataset.name}: no decision lets this delivery through, or it came too late. Nothing was loaded."
-    raise Held(message, rule_id="release.not_approved")
+    raise Held(message, rule_id="run.not_approved")
 
 
 def run_key_of(dataset: Dataset, run_id: int) -> str:

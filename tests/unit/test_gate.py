@@ -1,0 +1,187 @@
+"""The gate, swept: every share from nothing to all, for a school and a district, against what a person would say."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from district.dataset import Gate
+from district.load.gate import PARENT_HELD, Judgement, Part, Reason, SchoolChange, judge
+from district.review.tables import WHOLE
+
+GATE = Gate()
+SIZES = (1, 5, 9, 10, 19, 20, 21, 25, 40, 99, 100, 333, 1000)
+PERCENT = range(101)
+# A school of which nothing changes, so that the others are never the whole district.
+QUIET = SchoolChange(school_id="quiet", standing=5000, unchanged=5000)
+
+
+def school(standing: int, *, gone: int = 0, changed: int = 0, school_id: str = "0100") -> SchoolChange:
+    """A school that loses some of its rows, and of which others change."""
+    kept = standing - gone
+    changed = min(changed, kept)
+    return SchoolChange(
+        school_id=school_id,
+        standing=standing,
+        gone=gone,
+        changed=changed,
+        overwritten=changed,
+        unchanged=kept - changed,
+    )
+
+
+def parts(*schools: SchoolChange) -> list[Part]:
+    return [
+        Part(name="school_year 2027", school_id=each.school_id, standing=each.standing, withdrawn=each.gone)
+        for each in schools
+    ]
+
+
+def verdict(*schools: SchoolChange, gate: Gate = GATE) -> Judgement:
+    return judge(gate, schools, parts=parts(*schools))
+
+
+def too_many_gone(standing: int, gone: int) -> bool:
+    """As people say it: more than a tenth of twenty or more; of fewer, all of at least ten."""
+    return 10 * gone > standing if standing >= 20 else gone == standing and gone >= 10
+
+
+@pytest.mark.parametrize("standing", SIZES)
+@pytest.mark.parametrize("percent", PERCENT)
+def test_deleted_rows_of_a_school(standing: int, percent: int) -> None:
+    gone = round(standing * percent / 100)
+    found = verdict(QUIET, school(standing, gone=gone))
+    assert found.held == ({"0100"} if too_many_gone(standing, gone) else set())
+    assert not found.whole
+    assert {reason.rule_id for reason in found.reasons} <= {"gate.withdrawn"}
+
+
+@pytest.mark.parametrize("standing", SIZES)
+@pytest.mark.parametrize("percent", PERCENT)
+def test_updated_rows_of_a_school(standing: int, percent: int) -> None:
+    changed = round(standing * percent / 100)
+    found = verdict(QUIET, school(standing, changed=changed))
+    assert found.held == ({"0100"} if standing >= 20 and 4 * changed > 3 * standing else set())
+    assert {reason.rule_id for reason in found.reasons} <= {"gate.updated"}
+
+
+@pytest.mark.parametrize("percent", PERCENT)
+def test_deleted_and_updated_rows_of_a_district_of_small_schools(percent: int) -> None:
+    """None of its schools has twenty rows, so that only the district can be judged."""
+    for what in ("gone", "changed"):
+        counts = [percent // 10 + (number < percent % 10) for number in range(10)]
+        small = [school(10, **{what: count}, school_id=f"{number:04d}") for number, count in enumerate(counts)]
+        found = verdict(*small)
+        single = {f"{number:04d}" for number, count in enumerate(counts) if what == "gone" and count == 10}
+        rest = [each for each in small if each.school_id not in single]
+        amount = sum(getattr(each, what) for each in rest)
+        left = 10 * len(rest)
+        whole = too_many_gone(left, amount) if what == "gone" else 4 * amount > 3 * left
+        told = [reason for reason in found.reasons if reason.school_id == WHOLE]
+        assert bool(told) == (whole and bool(rest)), what
+        assert found.whole == (whole or not rest)
+
+
+@given(
+    schools=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 100), st.integers(0, 100)), min_size=1, max_size=12)
+)
+def test_any_district(schools: list[tuple[int, int, int]]) -> None:
+    changes = [
+        school(standing, gone=standing * gone // 100, changed=standing * changed // 100, school_id=f"{number:04d}")
+        for number, (standing, gone, changed) in enumerate(schools)
+    ]
+    found = verdict(*changes)
+    tripped = {
+        each.school_id
+        for each in changes
+        if too_many_gone(each.standing, each.gone) or (each.standing >= 20 and 4 * each.overwritten > 3 * each.standing)
+    }
+    rest = [each for each in changes if each.school_id not in tripped]
+    standing, gone, changed = (
+        sum(getattr(each, name) for each in rest) for name in ("standing", "gone", "overwritten")
+    )
+    whole = too_many_gone(standing, gone) or (standing >= 20 and 4 * changed > 3 * standing)
+    assert found.held == tripped
+    assert found.whole == (whole or tripped == {each.school_id for each in changes})
+
+
+@given(share=st.integers(0, 100), standing=st.integers(20, 2000), gone=st.integers(0, 2000))
+def test_a_share_is_what_people_write(share: int, standing: int, gone: int) -> None:
+    """29 of 100 are not more than 0.29, whatever a computer makes of 0.29."""
+    gone = min(gone, standing)
+    gate = dataclasses.replace(GATE, withdrawn=share / 100)
+    found = verdict(QUIET, school(standing, gone=gone), gate=gate)
+    assert ("0100" in found.held) == (100 * gone > share * standing)
+
+
+REJECTS = [
+    # rows sent, rejected, orphans, new codes; the rule that holds the school
+    (100, 10, 0, 0, ""),
+    (100, 11, 0, 0, "gate.rejected"),
+    (19, 19, 0, 0, ""),
+    (1000, 20, 20, 0, ""),
+    (1000, 21, 21, 0, "gate.orphans"),
+    (1000, 500, 500, 0, "gate.orphans"),
+    (40, 3, 3, 0, ""),
+    (40, 4, 4, 0, "gate.orphans"),
+    (40, 3, 0, 3, ""),
+    (1000, 20, 0, 20, ""),
+    (1000, 21, 0, 21, "gate.codes"),
+]
+
+
+@pytest.mark.parametrize(("read", "rejected", "orphans", "codes", "rule_id"), REJECTS)
+def test_rejected_rows_of_a_school(read: int, rejected: int, orphans: int, codes: int, rule_id: str) -> None:
+    change = SchoolChange(
+        school_id="0100",
+        standing=read,
+        unchanged=read - rejected,
+        rejected=rejected,
+        orphans=orphans,
+        unknown_codes=codes,
+        new_codes=codes,
+    )
+    found = judge(GATE, [QUIET, change])
+    assert [reason.rule_id for reason in found.reasons] == ([rule_id] if rule_id else [])
+
+
+@pytest.mark.parametrize(
+    ("change", "rule_id"),
+    [
+        (SchoolChange(school_id="0100", standing=80, unchanged=80, usual=100), ""),
+        (SchoolChange(school_id="0100", standing=79, unchanged=79, usual=100), "gate.count"),
+        (SchoolChange(school_id="0100", standing=79, unchanged=79, usual=19), ""),
+        (SchoolChange(school_id="0100", standing=50, unchanged=50, last_year=100), ""),
+        (SchoolChange(school_id="0100", standing=49, unchanged=49, last_year=100), "gate.count"),
+        (SchoolChange(school_id="0100", standing=100, unchanged=100, new=200), ""),
+        (SchoolChange(school_id="0100", standing=100, unchanged=100, new=201), "gate.grown"),
+        (SchoolChange(school_id="0100", new=5000), ""),
+    ],
+)
+def test_counts_of_a_school(change: SchoolChange, rule_id: str) -> None:
+    found = judge(GATE, [QUIET, change])
+    assert [reason.rule_id for reason in found.reasons] == ([rule_id] if rule_id else [])
+
+
+def test_what_is_approved_passes_and_nothing_else_does() -> None:
+    bad, worse = school(100, gone=50), school(100, gone=60, school_id="0101")
+    stopping = [Reason(school_id=WHOLE, rule_id="rows", text="Too few.")]
+    everything = judge(GATE, [QUIET, bad, worse], stopping=stopping, approved={WHOLE, "0100", "0101"})
+    assert (everything.reasons, everything.held, everything.whole) == ((), frozenset(), False)
+    one = judge(GATE, [QUIET, bad, worse], stopping=stopping, approved={WHOLE, "0100"})
+    assert (one.held, one.whole) == ({"0101"}, False)
+    schools_only = judge(GATE, [QUIET, bad, worse], stopping=stopping, approved={"0100", "0101"})
+    assert schools_only.whole
+
+
+def test_a_parent_s_hold_is_not_for_the_child_to_let_through() -> None:
+    found = judge(GATE, [QUIET, school(100)], waiting={"0100"}, approved={WHOLE, "0100"})
+    assert [(reason.school_id, reason.rule_id) for reason in found.reasons] == [("0100", PARENT_HELD)]
+
+
+def test_a_run_of_which_nothing_is_left_is_held_however_small() -> None:
+    found = judge(GATE, [SchoolChange(school_id="0100", rejected=3), SchoolChange(rejected=1)])
+    assert (found.whole, [reason.rule_id for reason in found.reasons]) == (True, ["gate.rejected"])
