@@ -237,6 +237,20 @@ def test_an_approval_is_of_one_delivery(held: Place, airflow: Airflow) -> None:
     assert airflow.ask()["subject"] == f"children {NIGHT}: 1 school held"
 
 
+def test_a_run_that_is_cleared_with_another_file_is_asked_about_and_released_again(
+    held: Place, airflow: Airflow
+) -> None:
+    airflow.ask()
+    airflow.answer("Approve")
+    tasks.release(CHILDREN)
+    fewer = [row for row in CUT if row["school_id"] == "0101"][:8]
+    held.night(csv_bytes([row for row in CUT if row["school_id"] == "0100"] + fewer), run_key=KEY)
+    assert "held" in airflow.ask()["subject"]
+    airflow.answer("Approve")
+    assert tasks.release(CHILDREN)["withdrawn"] == 12
+    assert standing(held) == {"0100": 40, "0101": 8}
+
+
 def test_a_newer_delivery_takes_the_place_of_what_is_held(held: Place, airflow: Airflow) -> None:
     airflow.ask()
     assert held.night(csv_bytes(ROWS[:-1]), night="2026-11-20").state == "loaded"

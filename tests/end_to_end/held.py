@@ -41,8 +41,8 @@ class HeldNight:
     """The required action after an answer without a reason."""
     run: dict[str, Any]
     """The run at its end."""
-    followers: list[str]
-    """Data sets that ran again after the release."""
+    followers: dict[str, dict[str, Any]]
+    """The runs of those that wait for enrollment, after the release."""
 
 
 def bring_wrong_schools(live: Live, district: District) -> HeldNight:
@@ -65,7 +65,7 @@ def bring_wrong_schools(live: Live, district: District) -> HeldNight:
     live.airflow.api(PERSON).answer("enrollment", run_id, "review", "Approve", reason=REASON)
     live.start("scheduler", "triggerer")
     run = live.ended("enrollment", run_id)
-    followers = [child for child in CHILDREN if live.followed(child, night, known[child])]
+    followers = {child: _next_run(live, child, night, known[child]) for child in CHILDREN}
     return HeldNight(
         night=night,
         run_id=run_id,
@@ -92,6 +92,10 @@ def wait_for_question(live: Live, dag: str, run_id: str, *, tries: int = 1) -> d
         return live.question(dag, run_id) if asked else None
 
     return live.until(f"the question of {dag} {run_id}", look)
+
+
+def _next_run(live: Live, dag: str, night: str, known: frozenset[str]) -> dict[str, Any]:
+    return live.until(f"another run of {dag}", lambda: live.new_runs(dag, night, known))[0]
 
 
 def _refused(live: Live, run_id: str) -> str:

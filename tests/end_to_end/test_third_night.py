@@ -59,10 +59,12 @@ def test_a_fifth_data_set_shows_within_a_minute_and_follows_its_parent(
     assert (logged.state, logged.read, logged.inserted, logged.rejected) == ("loaded", 3, 2, 1)
 
 
-def test_it_stands_in_the_table_the_import_log_and_the_digest(live: Live, third_night: ThirdNight) -> None:
+def test_it_stands_in_the_table_the_import_log_and_the_digest(
+    live: Live, district: District, third_night: ThirdNight
+) -> None:
     assert live.rows("select count(*) as rows from district.programs")[0]["rows"] == 2
     query = "select i.rule_id from import_log.import_issue i join import_log.import_run r on r.id = i.import_run_id"
-    rules = live.rows(f"{query} where r.dataset = 'programs'")
+    rules = live.rows(f"{query} where r.dataset = 'programs' and r.night = :night", night=district.nights[2])
     assert [row["rule_id"] for row in rules] == ["programs.end_before_begin"]
     text = Live.text(third_night.digests[0])
     assert "programs: LOADED\n  processed 3, rejected 1, " in text

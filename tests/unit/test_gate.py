@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from district.dataset import Gate
-from district.load.gate import PARENT_HELD, Judgement, Part, Reason, SchoolChange, judge
+from district.load.gate import PARENT_HELD, Judgement, Part, Reason, SchoolChange, judge, tell_schools_apart
 from district.review.tables import WHOLE
 
 GATE = Gate()
@@ -185,3 +185,17 @@ def test_a_parent_s_hold_is_not_for_the_child_to_let_through() -> None:
 def test_a_run_of_which_nothing_is_left_is_held_however_small() -> None:
     found = judge(GATE, [SchoolChange(school_id="0100", rejected=3), SchoolChange(rejected=1)])
     assert (found.whole, [reason.rule_id for reason in found.reasons]) == (True, ["gate.rejected"])
+
+
+def test_what_is_no_school_is_told_of_without_its_name() -> None:
+    real, new = school(40), SchoolChange(school_id="0200", new=3)
+    emptied = SchoolChange(school_id="0300", rejected=9)
+    name = SchoolChange(school_id="Quexaro", rejected=2, orphans=1)
+    unread = SchoolChange(rejected=5)
+    assert tell_schools_apart([unread, real, new, emptied, name], {"0100", "0300"}) == (
+        SchoolChange(rejected=7, orphans=1),
+        real,
+        new,
+        emptied,
+    )
+    assert tell_schools_apart([SchoolChange(standing=9, usual=9)], set()) == (SchoolChange(standing=9, usual=9),)

@@ -29,7 +29,12 @@ def stage_again(dataset: Dataset, held: Row[Any], run_key: str) -> int:
     """
     with engine().begin() as connection:
         run = import_log.find_run(connection, dataset, run_key)
-        if run is not None and run.state in import_log.DONE:
+        # The same key may have released what an earlier file of the held run was about.
+        if (
+            run is not None
+            and run.state in import_log.DONE
+            and (run.about_id, run.delivery_id) == (held.id, held.delivery_id)
+        ):
             return int(run.id)
         check_approved(connection, dataset, held)
         run_id = import_log.open_run(

@@ -159,6 +159,24 @@ def _rest(
             return
 
 
+def tell_schools_apart(schools: Collection[SchoolChange], known: Collection[str]) -> tuple[SchoolChange, ...]:
+    """The schools; what is none is told of together with the rows whose school cannot be read.
+
+    The id of a school that is not ``known``, and of which no row loads or stands, may be anything, such as a name in
+    the wrong column; and previews are shown in Airflow.
+    """
+
+    def is_stranger(school: SchoolChange) -> bool:
+        rows = school.standing + school.new + school.changed + school.unchanged
+        return bool(school.school_id and not rows and school.school_id not in known)
+
+    strangers = [school for school in schools if is_stranger(school)]
+    if not strangers:
+        return tuple(schools)
+    nobodys = _together([*strangers, *(school for school in schools if school.school_id == WHOLE)])
+    return (nobodys, *(school for school in schools if school.school_id != WHOLE and not is_stranger(school)))
+
+
 def _together(schools: Collection[SchoolChange]) -> SchoolChange:
     names = [each.name for each in fields(SchoolChange) if each.name not in ("school_id", "usual", "last_year")]
     sums = {name: sum(getattr(school, name) for school in schools) for name in names}
