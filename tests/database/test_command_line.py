@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from typer.testing import Result
 
 from commanding import run
 from district.database import engine
@@ -253,3 +254,48 @@ def test_a_landed_folder_that_cannot_be_written_is_said(at: Place) -> None:
     result = run("import", "children", str(path))
     assert result.exit_code == 1
     assert "a file or folder cannot be used (File exists)" in result.output
+
+
+def half_missing(at: Place) -> str:
+    """A file in which one of the two schools has lost half of its children."""
+    rows = [row for row in children(41) if row["school_id"] == "0100" or int(row["student_id"]) > 7000020]
+    return str(at.drop(csv_bytes(rows)))
+
+
+def decide(at: Place, *arguments: str, person: str = "rita.moss", reason: str = "The school was split.") -> Result:
+    (number,) = at.rows("select max(id)::text as id from import_log.import_run")
+    return run("decide", "children", number["id"], *arguments, "--person", person, "--reason", reason)
+
+
+def test_check_and_holds_show_the_same_preview(at: Place) -> None:
+    path = half_missing(at)
+    before = at.table_hash()
+    checked = run("check", "children", path)
+    assert checked.exit_code == 1
+    assert "Held: 1 of 2 schools held" in checked.output
+    assert at.table_hash() == before
+    assert run("holds").output == "Nothing waits for a decision.\n"
+    imported = run("import", "children", path)
+    assert imported.exit_code == 1
+    shown = run("holds")
+    assert shown.exit_code == 0
+    line = re.compile(r"0101\s+20\s+0\s+0\s+10\s+10\s+0\s+held")
+    assert [bool(line.search(each.output)) for each in (checked, imported, shown)] == [True, True, True]
+    assert "district decide children 3 approve|reject --person NAME" in shown.output
+    assert [value for value in canaries_of(children(41)) if value in shown.output + checked.output] == []
+
+
+def test_a_decision_by_hand_releases_the_school(at: Place) -> None:
+    run("import", "children", half_missing(at))
+    assert "may not decide on children" in decide(at, "approve", person="somebody").output
+    assert "Give a reason" in decide(at, "approve", reason=" ").output
+    too_early = run("release", "children", "2")
+    assert (too_early.exit_code, "no decision lets this delivery through" in too_early.output) == (1, True)
+    decided = decide(at, "approve")
+    assert (decided.exit_code, "Now run `district release children 2`." in decided.output) == (0, True)
+    released = run("release", "children", "2")
+    assert released.exit_code == 0, released.output
+    assert len(at.standing()) == 31
+    assert "rita.moss (data_person) let it through: The school was split." in " ".join(run("status").output.split())
+    unknown = run("release", "children", "99")
+    assert (unknown.exit_code, "children has no run 99" in unknown.output) == (1, True)

@@ -28,6 +28,22 @@ def whole(mail: EmailMessage) -> str:
     return str(mail["Subject"]) + "".join(part.get_content() for part in parts if part)
 
 
+def test_a_held_school_is_told_at_once_and_in_the_digest(loaded: Place, tmp_path: Path) -> None:
+    rows = [row for row in children(41) if row["school_id"] == "0100" or int(row["student_id"]) > 7000020]
+    with mail_server(tmp_path / "mail") as folder:
+        finish(loaded.night(csv_bytes(rows)))
+        send_digest(NIGHT)
+        digest, at_once = sorted(mails(folder), key=lambda mail: str(mail["Subject"]))
+    assert digest["Subject"] == f"Imports of {NIGHT}: 2 loaded, schools are held"
+    assert "Of children, 1 school is held." in whole(digest)
+    assert at_once["Subject"] == f"children of {NIGHT}: loaded, and 1 school is held"
+    for mail in (at_once, digest):
+        told = " ".join(whole(mail).split())
+        assert "School 0101: 10 of 20 rows (50.0%) would be withdrawn" in told
+        assert "`district holds`" in told
+        assert [value for value in canaries_of(rows) if value in told] == []
+
+
 def test_a_failure_is_told_at_once_and_once(loaded: Place, tmp_path: Path) -> None:
     with mail_server(tmp_path / "mail") as folder:
         held = loaded.night(csv_bytes(children(20)))

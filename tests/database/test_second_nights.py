@@ -200,8 +200,8 @@ def left_behind(place: Place) -> dict[str, list[Any]]:
             f"from import_log.import_issue where import_run_id in {newest} order by 1, 2, 4"
         ),
         "schools": place.rows(
-            f"select {night}, school_id, standing, new, changed, unchanged, gone, rejected, unknown_codes, orphans, held "
-            f"from import_log.school_change where import_run_id in {newest} order by 1, 2"
+            f"select {night}, school_id, standing, new, changed, unchanged, gone, rejected, unknown_codes, orphans, "
+            f"held from import_log.school_change where import_run_id in {newest} order by 1, 2"
         ),
         "holds": place.rows(
             f"select {night}, school_id, rule_id, reason, state from import_log.hold "

@@ -78,6 +78,7 @@ def queue_digest(connection: Connection, night: datetime.date) -> int:
     undone = sum(run.state == "restored" for run in shown)
     outcome = f"{len(bad)} of {len(shown) - undone} did not load" if bad else f"{len(shown) - undone} loaded"
     outcome += f", {undone} undone" if undone else ""
+    outcome += ", schools are held" if any(run.state == "loaded" and run.reason for run in shown) else ""
     subject = f"Imports of {night}: {outcome}" + (" (addition)" if earlier else "")
     owners = sorted({run.owner for run in runs}) or ["data_person"]
     mail_id = _queue(connection, f"digest/{night}/{earlier + 1}", owners, subject, shown, night, absent=absent)
@@ -228,7 +229,7 @@ def _headline(connection: Connection, runs: list[Row[Any]]) -> str:
         loaded = "The import is" if len(runs) == 1 else f"All {len(runs)} imports are"
         aside = f"; {rejected:,} of {read:,} rows are rejected and kept aside" if rejected else ""
         held = {run.dataset: held_schools(connection, run.id) for run in runs if run.state == "loaded"}
-        told = "".join(f" {_schools(schools)} of {name} held." for name, schools in held.items() if schools)
+        told = "".join(f" Of {name}, {_schools(schools)} held." for name, schools in held.items() if schools)
         return f"{loaded} loaded{aside}.{told}"
     names = ", ".join(f"{run.dataset} is {run.state}" for run in bad)
     tables = "Its table stays" if len(bad) == 1 else "Their tables stay"
