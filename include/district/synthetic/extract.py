@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from district.synthetic.defects import Injection
-from district.synthetic.fate import SCHOOL_COUNTS, Fate, by_school
+from district.synthetic.fate import KEPT_OUT, SCHOOL_COUNTS, Fate, by_school
 from district.synthetic.mishaps import Mishaps, Strike
 from district.synthetic.sheet import Sheet
 
@@ -123,7 +123,7 @@ class Extracts:
                 orphans = fate.add_orphans(known[night])
                 self._count_critical(night, rule_id, orphans, caused=orphans)
             self._write(night, sheet, fate.present, active, struck)
-            table = self._settle(night, sheet, table, fate)
+            table = self._settle(night, sheet, table, fate, active)
             loaded_by[night] = table != 0
         self._write_truth(sheet, injections)
         return loaded_by
@@ -132,17 +132,15 @@ class Extracts:
         if rule_id and rows:
             self._issue(night, rule_id, "critical", rows, caused=caused)
 
-    def _settle(self, night: int, sheet: Sheet, table: np.ndarray, fate: Fate) -> np.ndarray:
+    def _settle(self, night: int, sheet: Sheet, table: np.ndarray, fate: Fate, active: list[Injection]) -> np.ndarray:
         """Counts the night; the table after it, as ``Fate.changes`` takes it."""
         changes = fate.changes(table)
         held = np.zeros(len(sheet), dtype=bool)
         if "school_id" in sheet.columns:
             schools = np.array(sheet.columns["school_id"])
             held = np.isin(schools, list(self._held.get(night, ())))
-            for school_id, counts in by_school(schools, changes).items():
-                total = self._schools[night].setdefault(school_id, dict.fromkeys(SCHOOL_COUNTS, 0))
-                for name, count in counts.items():
-                    total[name] += count
+            self._count_schools(night, schools, {name: changes[name] for name in SCHOOL_COUNTS if name not in KEPT_OUT})
+            self._count_schools(night, self._as_sent(sheet, active), {name: changes[name] for name in KEPT_OUT})
         new, changed, gone = (changes[name] for name in ("new", "changed", "gone"))
         for name, rows in {
             "processed": fate.present,
@@ -156,6 +154,22 @@ class Extracts:
             self._tables[night][name] += int(rows.sum())
         loaded = (new | changed) & ~held
         return np.where(loaded, fate.content, np.where(gone & ~held, -table, table))
+
+    def _count_schools(self, night: int, schools: np.ndarray, changes: dict[str, np.ndarray]) -> None:
+        for school_id, counts in by_school(schools, changes).items():
+            total = self._schools[night].setdefault(school_id, dict.fromkeys(SCHOOL_COUNTS, 0))
+            for name, count in counts.items():
+                total[name] += count
+
+    def _as_sent(self, sheet: Sheet, active: list[Injection]) -> np.ndarray:
+        """The school of each row as the file has it: a rejected row is of none other."""
+        schools = list(sheet.columns["school_id"])
+        for injection in active:
+            if injection.kind.change and not injection.kind.extra:
+                fields = sheet.row(injection.row)
+                injection.kind.change(fields)
+                schools[injection.row] = fields["school_id"]
+        return np.array(schools)
 
     def _write(
         self,
