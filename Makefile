@@ -15,7 +15,7 @@ DEV_FILES := requirements.txt requirements-celery.txt requirements-dev.txt
 without = $$(sed -nE 's/^([a-z0-9._-]+)(\[[^]]*\])?==.*/--no-emit-package \1/p' $(1))
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --universal
 
-.PHONY: help setup setup-dev demo test lint format docs lock bench bench-night bench-imports bench-profile bench-lock clean-bench clean-demo clean
+.PHONY: help setup setup-dev demo test lint format docs lock bench bench-night bench-imports bench-live bench-profile bench-lock clean-bench clean-demo clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ bench-imports: .venv/.installed-dev  ## what each task spends on imports, and th
 
 bench-night: .venv/.installed-dev  ## a night of four data sets by step; SIZE=large
 	@$(BIN)/python benchmarks/night.py $(if $(SIZE),--size $(SIZE)) $(ARGS)
+
+bench-live: .venv/.installed-dev  ## a night through a live Airflow, and Airflow's share of it; SIZE=large
+	@$(BIN)/python benchmarks/live_night.py $(if $(SIZE),--size $(SIZE))
 
 bench-profile: .venv/.installed-dev benchmarks/.venv-peers/.installed  ## where an import's time goes, as a picture
 	@$(BIN)/python benchmarks/profile_nights.py $(ARGS)

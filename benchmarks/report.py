@@ -114,6 +114,11 @@ def write_nights(students: int, rounds: int, rows: list[list[str]]) -> None:
     write_block("bench-night", "\n\n".join(blocks))
 
 
+def write_live(students: int, rows: list[list[str]]) -> None:
+    """Rewrites the page's table of a night through a live Airflow."""
+    write_block("bench-live", f"{students:,} students, seconds, one run:\n\n{markdown(rows)}")
+
+
 def markdown(rows: list[list[str]]) -> str:
     """A table for the page."""
     heading, *body = rows

@@ -8,7 +8,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,16 +159,29 @@ class Place:
         os.utime(path, (time.time() - age,) * 2)
         return path
 
-    def run(self, dataset: Dataset | None = None, *, night: str = NIGHT, run_key: str = "", **how: Any) -> Outcome:
-        """Extract, validate and load what lies in the drop folder, as the tasks of a night do."""
+    def run(
+        self,
+        dataset: Dataset | None = None,
+        *,
+        night: str = NIGHT,
+        run_key: str = "",
+        before: Callable[..., object] = lambda step, **how: None,
+        **how: Any,
+    ) -> Outcome:
+        """Extract, validate and load what lies in the drop folder, as the tasks of a night do.
+
+        ``before`` each step is called with its name and arguments.
+        """
         dataset = dataset or self.dataset
         run_key = run_key or f"test-{uuid.uuid4()}"
         self.keys.append((dataset, run_key))
+        steps: dict[str, dict[str, Any]] = {"extract": {"partition": night, **how}, "validate": {}, "load": {}}
         try:
-            summary = pipeline.extract(dataset, partition=night, run_key=run_key, **how)
-            if summary.state != "unchanged":
-                pipeline.validate(dataset, run_key=run_key)
-                summary = pipeline.load(dataset, run_key=run_key)
+            for step, given in steps.items():
+                before(step, dataset=dataset, run_key=run_key, **given)
+                summary = getattr(pipeline, step)(dataset, run_key=run_key, **given)
+                if summary.state == "unchanged":
+                    break
         except ImportStopped as stopped:
             self.messages.append(str(stopped))
             return Outcome(state=stopped.state, rule_id=stopped.rule_id, message=str(stopped), run_key=run_key)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 import os
 import re
 import signal
@@ -28,6 +27,7 @@ from district.notify.mail import send_digest
 from district.run import ImportStopped, Locked
 from district.settings import settings
 from importing import CHILDREN, FTE_RULE, NIGHT, Place, child, children, csv_bytes, with_gate, working_in
+from killing import fork_server
 
 KILLS = 15
 """Points of a whole night, and as many of its load alone."""
@@ -170,10 +170,7 @@ def check_told_once(place: Place, new: list[Row]) -> None:
 
 @pytest.fixture(scope="module")
 def forks() -> ForkServerContext:
-    """Processes that start in the time of a fork, with everything imported."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["district.pipeline", "great_expectations", "pandas", "pyarrow.csv", "test_crash"])
-    return context
+    return fork_server("test_crash")
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from district.dataset import Column, Dataset, Files, Parent
 from district.demo.postgres import Server
 from district.extract import changed
 from importing import CHILDREN, FTE_RULE, Outcome, Place, children, csv_bytes, with_gate, working_in
+from killing import fork_server, kill_step
 
 FAMILIES = with_gate(CHILDREN, floor=1_000_000)
 VISITS = Dataset(
@@ -126,6 +128,8 @@ NIGHTS = st.lists(
         st.lists(st.tuples(st.sampled_from(sorted(EDITS)), st.integers(0, 10_000)), max_size=5),
         st.lists(st.tuples(st.sampled_from(sorted(FAMILY_EDITS)), st.integers(0, 10_000)), max_size=2),
         st.sampled_from(["", "", "", "", "suite", "code"]),
+        # The step that is killed, and before which of its statements.
+        st.none() | st.tuples(st.sampled_from(["extract", "validate", "load"]), st.integers(0, 80)),
     ),
     min_size=1,
     max_size=4,
@@ -142,7 +146,15 @@ def district(server: Server, folder: Path) -> Iterator[Place]:
         yield place
 
 
-def night(place: Place, number: int, families: list[Row], rows: list[Row], *, whole: bool) -> Outcome:
+def night(
+    place: Place,
+    number: int,
+    families: list[Row],
+    rows: list[Row],
+    *,
+    whole: bool,
+    before: Callable[..., object] = lambda step, **how: None,
+) -> Outcome:
     """A night of both data sets; where no share may differ, a file is judged whole."""
     stamp, age = f"2026-11-{number:02d}", 86_400.0 - 3_600 * number
     with working_in(place), pytest.MonkeyPatch.context() as patch:
@@ -150,29 +162,32 @@ def night(place: Place, number: int, families: list[Row], rows: list[Row], *, wh
             patch.setattr(changed, "MOST_DIFFERENT", -1)
         for dataset, content in ((FAMILIES, csv_bytes(families)), (VISITS, visits_bytes(rows))):
             place.drop(content, f"{dataset.name}_1.csv", age=age)
-            outcome = place.run(dataset, night=stamp)
+            outcome = place.run(dataset, night=stamp, before=before)
             # Edits may come to what was there two nights ago, which is held.
             assert outcome.state in ("loaded", "unchanged") or outcome.rule_id == "file.resent", outcome.message
     return outcome
 
 
 def left_behind(place: Place) -> dict[str, list[Any]]:
-    """All that a district's nights came to, save for when."""
-    columns = ", ".join(["import_run_id", "source_line", "withdrawn_at is null as stands", *VISITS.target_columns])
+    """All that a district's nights came to, save for when; runs go by night, since a killed step may begin another."""
+    columns = ", ".join(["source_line", "withdrawn_at is null as stands", *VISITS.target_columns])
     counts = "state, read, rejected, superseded, warnings, inserted, updated, unchanged, withdrawn, scope"
+    night = "(select dataset || partition from import_log.import_run where id = import_run_id) as night"
+    newest = "(select max(id) from import_log.import_run group by dataset, partition)"
     return {
-        "rows": place.rows(f"select {columns} from district.visits order by {', '.join(VISITS.key)}"),
-        "runs": place.rows(f"select dataset, {counts} from import_log.import_run order by id"),
+        "rows": place.rows(f"select {night}, {columns} from district.visits order by {', '.join(VISITS.key)}"),
+        "runs": place.rows(f"select dataset, {counts} from import_log.import_run where id in {newest} order by id"),
         "issues": place.rows(
-            "select import_run_id, rule_id, severity, cause, fate, rows, first_line, first_seen "
-            "from import_log.import_issue order by 1, 2, 4"
+            f"select {night}, rule_id, severity, cause, fate, rows, first_line, first_seen "
+            f"from import_log.import_issue where import_run_id in {newest} order by 1, 2, 4"
         ),
         "quarantine": place.rows(
-            "select import_run_id, source_line, raw, state, (select array_agg(r::text order by r::text) "
+            f"select {night}, source_line, raw, state, (select array_agg(r::text order by r::text) "
             "from jsonb_array_elements(reasons) r) as reasons from import_log.quarantined_row order by 1, 2"
         ),
         "history": place.rows(
-            "select import_run_id, action, before - 'withdrawn_at' as row from import_log.row_history order by 1, 2, 3"
+            f"select {night}, action, before - '{{withdrawn_at,import_run_id}}'::text[] as row "
+            "from import_log.row_history order by 1, 2, 3"
         ),
     }
 
@@ -184,27 +199,43 @@ def compared(place: Place) -> int:
 
 # Every edit there is, each once, whatever the others draw.
 EVERY_EDIT: list[Any] = [
-    ([(name, 7 * number) for number, name in enumerate(sorted(EDITS)[part::4])], [(family, 3 * part)], change)
+    (
+        [(name, 7 * number) for number, name in enumerate(sorted(EDITS)[part::4])],
+        [(family, 3 * part)],
+        change,
+        (["extract", "validate", "load", "load"][part], 9 + 5 * part),
+    )
     for part, (family, change) in enumerate(zip(sorted(FAMILY_EDITS), ["", "", "suite", "code"], strict=True))
 ]
+
+
+@pytest.fixture(scope="module")
+def forks() -> ForkServerContext:
+    return fork_server()
 
 
 @example(EVERY_EDIT)
 @given(NIGHTS)
 @settings(
-    max_examples=int(os.environ.get("SECOND_NIGHTS", "3")),
+    max_examples=int(os.environ.get("SECOND_NIGHTS", "2")),
     deadline=None,
     # To shrink a sequence of nights takes longer than to read it.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 def test_comparing_lines_comes_to_what_judging_everything_does(
-    migrated: Server, tmp_path_factory: pytest.TempPathFactory, nights: list[Any]
+    migrated: Server, tmp_path_factory: pytest.TempPathFactory, forks: ForkServerContext, nights: list[Any]
 ) -> None:
     folder = tmp_path_factory.mktemp("nights")
     families, rows = children(60), visits()
     with district(migrated, folder / "lines") as lines, district(migrated, folder / "whole") as whole:
-        for number, (edits, family_edits, change) in enumerate([([], [], ""), *nights], start=1):
+        for number, (edits, family_edits, change, killed) in enumerate([([], [], "", None), *nights], start=1):
+
+            def kill(step: str, *, dataset: Dataset, killed: Any = killed, **how: Any) -> None:
+                if killed and step == killed[0]:
+                    done = kill_step(forks, lines.environment, *killed, dataset, **how)
+                    event(f"{step} was killed" if done else f"{step} had ended")
+
             for name, at in edits:
                 EDITS[name](rows, at % len(rows))
             for name, at in family_edits:
@@ -215,7 +246,8 @@ def test_comparing_lines_comes_to_what_judging_everything_does(
                 if change == "code":
                     with (place.folder / "crosswalks" / "grade.csv").open("a", encoding="utf-8") as file:
                         file.write("sis,,,X,Tenth,\n")
-                night(place, number, families, rows, whole=place is whole)
+                nothing = {} if place is whole else {"before": kill}
+                night(place, number, families, rows, whole=place is whole, **nothing)
             seen, wanted = left_behind(lines), left_behind(whole)
             for part in wanted:
                 assert seen[part] == wanted[part], f"{part} after night {number}"
