@@ -223,13 +223,20 @@ def generate(
         list[str] | None,
         typer.Option(help="What goes wrong in a school on one night, as night:kind:school; may be repeated."),
     ] = None,
+    rollover: Annotated[
+        float | None, typer.Option(help="Instead: the year's end and the next year's extracts, so far ready (0 to 1).")
+    ] = None,
 ) -> None:
     """Write a synthetic district's extracts, its truth, and expected.json."""
-    from district.synthetic import Mishap
+    from district.synthetic import Mishap, generate_rollover
     from district.synthetic import generate as write_district
 
     chosen: str | int = int(size) if size.isdigit() else size
     try:
+        if rollover is not None:
+            generate_rollover(folder, size=chosen, seed=seed, readiness=rollover)
+            typer.echo(f"Wrote a year's end and the next year ({size}, seed {seed}) to {folder}.")
+            return
         write_district(
             folder,
             size=chosen,
