@@ -11,7 +11,7 @@ date in the SIS. Then clear `extract`.
 """
 
 from district import Column, Dataset, Files, Layout, Parent
-from district_airflow import import_dag
+from district_airflow import import_dag, semester_change_dag
 
 ATTENDANCE = Dataset(
     name="attendance",
@@ -49,3 +49,4 @@ ATTENDANCE = Dataset(
 )
 
 dag = import_dag(ATTENDANCE, doc_md=__doc__)
+semester_change = semester_change_dag(ATTENDANCE, doc_md=__doc__)

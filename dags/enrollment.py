@@ -10,7 +10,7 @@ SIS first: nothing has changed yet, and yesterday's rows are still in place.
 """
 
 from district import Column, Dataset, Files, Layout
-from district_airflow import import_dag
+from district_airflow import import_dag, semester_change_dag
 
 ENROLLMENT = Dataset(
     name="enrollment",
@@ -71,3 +71,4 @@ ENROLLMENT = Dataset(
 )
 
 dag = import_dag(ENROLLMENT, schedule="0 2 * * *", doc_md=__doc__)
+semester_change = semester_change_dag(ENROLLMENT, doc_md=__doc__)

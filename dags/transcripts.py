@@ -10,7 +10,7 @@ waits in quarantine until the enrollment arrives. Then clear `extract`.
 """
 
 from district import Column, Dataset, Files, Layout, Parent
-from district_airflow import import_dag
+from district_airflow import import_dag, semester_change_dag
 
 TRANSCRIPTS = Dataset(
     name="transcripts",
@@ -69,3 +69,4 @@ TRANSCRIPTS = Dataset(
 )
 
 dag = import_dag(TRANSCRIPTS, doc_md=__doc__)
+semester_change = semester_change_dag(TRANSCRIPTS, doc_md=__doc__)

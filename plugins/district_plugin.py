@@ -8,12 +8,12 @@ from district_airflow import (
     notes,
     questions,  # noqa: F401 - it listens once it is imported
 )
-from district_airflow.timetables import AdministrationTimetable, NightTimetable
+from district_airflow.timetables import AdministrationTimetable, NightTimetable, SemesterChangeTimetable
 
 
 class DistrictPlugin(AirflowPlugin):
     """The only file that Airflow scans in this folder (see ``.airflowignore``)."""
 
     name = "district_imports"
-    timetables: ClassVar = [NightTimetable, AdministrationTimetable]
+    timetables: ClassVar = [NightTimetable, AdministrationTimetable, SemesterChangeTimetable]
     listeners: ClassVar = [notes]

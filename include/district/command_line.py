@@ -200,6 +200,19 @@ def resend() -> None:
 
 @app.command()
 @_plain_errors
+def calendar(
+    date: Annotated[
+        datetime.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The date; today's if left out.")
+    ] = None,
+) -> None:
+    """Show where each school stands on a date: its year, term, next semester change, and what holds that night."""
+    from district.calendar.show import print_calendar
+
+    print_calendar(date.date() if date else None)
+
+
+@app.command()
+@_plain_errors
 def migrate() -> None:
     """Bring the import log's tables to the newest revision; safe to repeat."""
     from district.database import migrate as run_migrations

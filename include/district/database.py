@@ -10,11 +10,11 @@ from sqlalchemy import Connection, Engine, NullPool, Select, Table, create_engin
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from district.calendar import calendar_rows
+from district.calendar.rows import calendar_rows
 from district.dataset import Dataset
 from district.run import ImportStopped
 from district.settings import SettingsError, settings
-from district.tables import DISTRICT, calendar_date, target_table
+from district.tables import CALENDAR, DISTRICT, target_table
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 OLDEST_SERVER = 17
@@ -119,15 +119,15 @@ def ensure_target(connection: Connection, dataset: Dataset) -> Table:
 
 
 def sync_calendar(connection: Connection) -> None:
-    """Writes the settings' school years to ``district.calendar_date``, for rules that ask whether a day instructs."""
-    rows = calendar_rows(settings().district)
-    current = {
-        (row.school_year, row.date, row.instructional) for row in connection.execute(calendar_date.select()).all()
-    }
-    if current != {(row["school_year"], row["date"], row["instructional"]) for row in rows}:
-        connection.execute(calendar_date.delete())
-        if rows:
-            connection.execute(calendar_date.insert(), rows)
+    """Makes the calendar's tables equal to the settings file, for rules in SQL; touches only what differs."""
+    wanted = calendar_rows(settings().district)
+    for table in CALENDAR:
+        rows = wanted[table.name]
+        current = {tuple(row) for row in connection.execute(table.select())}
+        if current != {tuple(row[column.name] for column in table.columns) for row in rows}:
+            connection.execute(table.delete())
+            if rows:
+                connection.execute(table.insert(), rows)
 
 
 def copy_csv(connection: Connection, table: Table, columns: list[str], source: Any) -> None:

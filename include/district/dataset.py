@@ -13,8 +13,8 @@ ColumnType = Literal["text", "integer", "decimal", "date", "boolean"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _RESERVED = frozenset({"import_run_id", "source_line", "withdrawn_at", "row_no"})
-# A table of the schema ``district`` that is no data set's.
-_RESERVED_TABLES = frozenset({"calendar_date"})
+# Tables of the schema ``district`` that are no data set's: the calendar's.
+_RESERVED_TABLES = frozenset({"calendar_date", "school_date", "school_year", "session", "administration"})
 
 
 # PostgreSQL's limit is 1,600; some are the importer's own.

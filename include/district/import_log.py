@@ -44,6 +44,7 @@ FINAL: tuple[State, ...] = (
     "held",
     "refused",
     "blocked",
+    "aside",
     "locked",
     "failed",
     "missing",
@@ -53,7 +54,17 @@ FINAL: tuple[State, ...] = (
 # States that say that whatever went wrong before is over.
 _MENDED: tuple[State, ...] = ("extracted", "validated", "loaded", "unchanged")
 # Final states that no task tries again by itself.
-_SETTLED: tuple[State, ...] = ("checked", "loaded", "unchanged", "held", "refused", "blocked", "missing", "undone")
+_SETTLED: tuple[State, ...] = (
+    "checked",
+    "loaded",
+    "unchanged",
+    "held",
+    "refused",
+    "blocked",
+    "aside",
+    "missing",
+    "undone",
+)
 # States in which a run stays: what comes under its key again is another run.
 DONE: tuple[State, ...] = ("loaded", "unchanged", "undone")
 # How the run keys of imports by hand begin; a scheduler's own keys name how the run came about.
@@ -207,6 +218,14 @@ def parent_run(connection: Connection, parent: str, partition: str) -> Row[Any] 
         loaded.desc(), import_run.c.id.desc()
     )
     return connection.execute(query.limit(1)).first()
+
+
+def is_strict(connection: Connection, run: Row[Any]) -> bool:
+    """Whether a run is judged as semester change is: it is one, or releases what one held."""
+    if run.about_id is None:
+        return bool(run.kind == "semester_change")
+    kind = connection.execute(select(import_run.c.kind).where(import_run.c.id == run.about_id)).scalar_one()
+    return bool(kind == "semester_change")
 
 
 def left_in_staging(connection: Connection, dataset: Dataset) -> list[int]:

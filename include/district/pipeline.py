@@ -18,9 +18,23 @@ from district.extract.staging import drop_staging, is_staged
 from district.layout import Layout
 from district.load.judging import judge_load, reason_of
 from district.load.loader import Loader, lock
+from district.review.decisions import mark_used
 from district.review.holds import record_changes
 from district.review.tables import hold
-from district.run import Blocked, Held, ImportStopped, Locked, NotArrived, Refused, RunSummary, State
+from district.run import (
+    Aside,
+    Blocked,
+    Held,
+    ImportStopped,
+    Locked,
+    NotArrived,
+    Refused,
+    RunKind,
+    RunSummary,
+    State,
+)
+from district.semester_change.foresight import foresee
+from district.semester_change.sign_off import check_strict, unsigned
 from district.settings import settings
 from district.trouble import recorded
 from district.validate.batch import drop_views, validate_batch
@@ -36,18 +50,21 @@ def extract(
     file: Path | None = None,
     layout: Layout | None = None,
     preview: bool = False,
+    kind: RunKind = "import",
+    steps_aside: bool = False,
 ) -> RunSummary:
     """Finds the delivery, keeps a copy, checks its shape and stages its rows.
 
-    A ``preview`` is a check by hand: no other run and no mail takes notice of it.
+    A ``preview`` is a check by hand: no other run and no mail takes notice of it. A run of the kind
+    ``semester_change`` is judged more strictly; a nightly one ``steps_aside`` for it where the data set has such.
     Returns state ``extracted``, or ``unchanged`` where the file and everything it is judged by are as last loaded.
 
     Raises:
-        NotArrived, Blocked, Refused, Held: the import does not go on; the run's row says the same.
+        NotArrived, Blocked, Aside, Refused, Held: the import does not go on; the run's row says the same.
         ImportStopped: something else failed; the message holds no value.
     """
     with recorded(dataset, run_key), import_log.timed(dataset, run_key, "extract"):
-        return arrive(dataset, partition, run_key, file, layout, preview=preview)
+        return arrive(dataset, partition, run_key, file, layout, preview=preview, kind=kind, steps_aside=steps_aside)
 
 
 def validate(dataset: Dataset, *, run_key: str) -> RunSummary:
@@ -71,7 +88,7 @@ def load(dataset: Dataset, *, run_key: str, preview: bool = False) -> RunSummary
         run = _run(dataset, run_key)
         if _waits(run):
             return _summary(run.id)
-        if _goes_on(run, "validated", "locked", "failed"):
+        if _goes_on(run, "validated", "locked", "failed", *(("held",) if unsigned(run) else ())):
             run = _restore_staging(dataset, run)
             _load(dataset, run, preview=preview)
         return _summary(run.id)
@@ -151,12 +168,15 @@ def close(dataset: Dataset, *, run_key: str, preview: bool = False) -> None:
 
 
 def _validate(dataset: Dataset, run: Row[Any]) -> None:
-    suite = read_suite(dataset, settings().expectations_folder)
     _restage_if_lost(dataset, run)
     with engine().connect() as connection:
+        strict = import_log.is_strict(connection, run)
         last = import_log.last_loaded(connection, dataset, run.partition, run.scope)
+    suite = read_suite(dataset, settings().expectations_folder, strict=strict)
     parameters = {**day_parameters(run.night), "min_rows": last.read // 2 or 1 if last is not None else 1}
     validate_batch(engine(), dataset, suite, parameters, run)
+    if strict:
+        foresee(dataset, run, last)
     with engine().begin() as connection:
         import_log.update_run(connection, run.id, state="validated")
 
@@ -171,6 +191,7 @@ def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
         if last is not None and last.loaded_at > run.started_at and not preview:
             _give_way(connection, dataset, run, last)
             return
+        signed = check_strict(connection, dataset, run) if run.kind == "semester_change" and not preview else []
         loader = Loader(connection, dataset, run)
         changes, judgement = judge_load(connection, dataset, run, loader, last, preview=preview)
         told = {
@@ -185,6 +206,7 @@ def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
             import_log.update_run(connection, run.id, **told)
         else:
             loader.apply(changes)
+            mark_used(connection, signed, run.id)
             import_log.update_run(connection, run.id, loaded_at=func.clock_timestamp(), **told)
     if preview:
         with engine().begin() as connection:
@@ -224,7 +246,7 @@ def _goes_on(run: Row[Any], *states: State) -> bool:
         return False
     if run.state in states and run.plan is not None:
         return True
-    kinds: dict[str, type[ImportStopped]] = {k.state: k for k in (Refused, Held, Blocked, Locked, NotArrived)}
+    kinds: dict[str, type[ImportStopped]] = {k.state: k for k in (Refused, Held, Blocked, Aside, Locked, NotArrived)}
     reason = run.reason or f"{run.dataset}: this run is {run.state}, an earlier step has not ended; clear that one."
     raise kinds.get(run.state, ImportStopped)(reason, rule_id=run.rule_id)
 

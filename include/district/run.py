@@ -15,12 +15,16 @@ State = Literal[
     "held",
     "refused",
     "blocked",
+    "aside",
     "locked",
     "failed",
     "missing",
     "undone",
     "restored",
 ]
+
+
+RunKind = Literal["import", "release", "undo", "semester_change"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +82,12 @@ class Blocked(ImportStopped):
     """A parent data set of the same night did not load."""
 
     state: State = "blocked"
+
+
+class Aside(ImportStopped):
+    """The calendar has another import of the data set on this night, or none at all."""
+
+    state: State = "aside"
 
 
 class Locked(ImportStopped):

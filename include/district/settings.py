@@ -9,8 +9,10 @@ from typing import Literal, Self
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from district.calendar.whole import DistrictCalendar
 
 PROJECT = Path(__file__).resolve().parents[2]
 DATA_PERSON = "data_person"
@@ -21,67 +23,15 @@ class SettingsError(ValueError):
     """A setting is missing or wrong: names it and says what to do."""
 
 
-class Term(BaseModel):
-    """A session of a school year: its code in the SIS, first and last day."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    code: str
-    begin: datetime.date
-    end: datetime.date
-
-
-class SchoolYear(BaseModel):
-    """A school year, named by the year in which it ends."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    end_year: int
-    first_day: datetime.date
-    last_day: datetime.date
-    terms: tuple[Term, ...] = ()
-    holidays: tuple[datetime.date, ...] = ()
-    """Weekdays on which no school instructs."""
-
-    def instructional_days(self) -> list[datetime.date]:
-        """Weekdays from first to last day that are no holiday, in order."""
-        days = (self.first_day + datetime.timedelta(days=n) for n in range((self.last_day - self.first_day).days + 1))
-        return [day for day in days if day.weekday() < 5 and day not in self.holidays]
-
-
-class Administration(BaseModel):
-    """One sitting of a state assessment; ``key`` is the partition key of its import, such as ``2024-25_spring``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    key: str
-    assessment: str
-    school_year: int
-    test_begin: datetime.date
-    test_end: datetime.date
-    results_begin: datetime.date
-    """From this day on, nightly until ``results_end``, its import looks for the state's file."""
-    results_end: datetime.date
-
-
-class School(BaseModel):
-    """A school of the district, by the SIS's id."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    school_id: str
-    name: str = ""
-
-
-class District(BaseModel):
+class District(DistrictCalendar):
     """The district's facts: ``include/settings/district.yaml``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
     timezone: str = "America/Los_Angeles"
     roles: dict[str, tuple[str, ...]]
     """Mail addresses by role; a data set's owner is one of these roles."""
-    people: dict[str, tuple[str, ...]] = {}
+    people: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Roles by the name with which somebody signs in to Airflow: who may decide about what is held."""
-    schools: tuple[School, ...] = ()
-    school_years: tuple[SchoolYear, ...] = ()
-    administrations: tuple[Administration, ...] = ()
 
     @model_validator(mode="after")
     def _know_every_role(self) -> Self:
@@ -99,11 +49,6 @@ class District(BaseModel):
     def deciders(self, owner: str) -> list[str]:
         """Those who may decide about a data set of ``owner``'s, by the name with which they sign in."""
         return [person for person in self.people if self.role_of(person, owner)]
-
-    def school_year_of(self, day: datetime.date) -> SchoolYear | None:
-        """The school year that a day belongs to, summer counting to the year before it; None where none is set."""
-        begun = [year for year in self.school_years if year.first_day <= day]
-        return max(begun, key=lambda year: year.first_day, default=None)
 
     def today(self) -> datetime.date:
         """Today's date in the district's own time zone."""
@@ -131,6 +76,8 @@ class Settings(BaseSettings):
     """The code sets as first seeded; the live crosswalk is a table."""
     file: Path = PROJECT / "include" / "settings" / "district.yaml"
     """The YAML file with the district's facts."""
+    sign_off_deadline: datetime.time = datetime.time(20, 0)
+    """Local time by which the new warnings of a semester change must be acknowledged, and it must be signed off."""
     stable_seconds: float = 30.0
     """An arriving file must keep its size this long before it is read."""
     poll_seconds: float = 300.0
@@ -176,7 +123,8 @@ def _read_district(path: Path) -> District:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"{path}: {place}: {first['msg']}.") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{path}: {f'{place}: ' if place else ''}{said}.") from None
 
 
 @lru_cache(maxsize=1)

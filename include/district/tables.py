@@ -81,6 +81,7 @@ mail = Table(
     comment="The outbox. Counts and titles only, never a value of a row.",
 )
 
+_KINDS = "import, release, undo or semester_change."
 import_run = Table(
     "import_run",
     metadata,
@@ -108,7 +109,13 @@ import_run = Table(
         row_count(n)
         for n in ("read", "rejected", "superseded", "held", "warnings", "inserted", "updated", "unchanged", "withdrawn")
     ],
-    Column("kind", Text, nullable=False, server_default=text("'import'"), comment="import, release or undo."),
+    Column(
+        "kind",
+        Text,
+        nullable=False,
+        server_default=text("'import'"),
+        comment=_KINDS,
+    ),
     Column("about_id", ForeignKey("import_run.id"), comment="The run that it releases or undoes."),
     _now("started_at"),
     Column("finished_at", DateTime(timezone=True)),
@@ -209,6 +216,60 @@ calendar_date = Table(
     Column("instructional", Boolean, nullable=False),
     schema=DISTRICT,
 )
+
+school_date = Table(
+    "school_date",
+    metadata,
+    Column("school_id", Text, primary_key=True),
+    Column("school_year", Integer, primary_key=True, autoincrement=False),
+    Column("date", Date, primary_key=True),
+    Column("event", Text, nullable=False, server_default=text("''")),
+    Column("instructional", Boolean, nullable=False),
+    schema=DISTRICT,
+    comment="The days of schools whose calendar differs from the district's, of the years in which it does.",
+)
+
+school_year = Table(
+    "school_year",
+    metadata,
+    Column("end_year", Integer, primary_key=True, autoincrement=False),
+    Column("school_id", Text, primary_key=True, comment="Empty: of every school that has no row of its own."),
+    Column("first_day", Date, nullable=False),
+    Column("last_day", Date, nullable=False),
+    Column("turns_on", Date, nullable=False, comment="From this night on it is the current year."),
+    Column("rehearsal_from", Date, nullable=False),
+    Column("track", Text, nullable=False, server_default=text("''")),
+    Column("status", Text, comment="Set by hand, in place of what follows from the dates."),
+    schema=DISTRICT,
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("school_year", Integer, primary_key=True, autoincrement=False),
+    Column("school_id", Text, primary_key=True, comment="Empty: of every school that has no row of its own."),
+    Column("term_code", Text, primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("begin_date", Date, nullable=False),
+    Column("end_date", Date, nullable=False),
+    Column("marks_due", Date, nullable=False, comment="The end of the grading window, else of the term."),
+    schema=DISTRICT,
+)
+
+administration = Table(
+    "administration",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("assessment", Text, nullable=False),
+    Column("school_year", Integer, nullable=False),
+    Column("test_begin", Date, nullable=False),
+    Column("test_end", Date, nullable=False),
+    Column("results_begin", Date, nullable=False),
+    Column("results_end", Date, nullable=False),
+    schema=DISTRICT,
+)
+
+CALENDAR = (calendar_date, school_date, school_year, session, administration)
 
 _TYPES: dict[str, type[TypeEngine[Any]]] = {
     "text": Text,

@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from district_airflow.digest import digest_dag
     from district_airflow.imports import import_dag
+    from district_airflow.semester_change import semester_change_dag
     from district_airflow.timetables import administrations
     from district_airflow.undo import undo_dag
 
-__all__ = ["administrations", "digest_dag", "import_dag", "undo_dag"]
+__all__ = ["administrations", "digest_dag", "import_dag", "semester_change_dag", "undo_dag"]
 
 # Looked up when first used: the plugin is read by every Airflow process, and most of them build no DAG.
-_HOMES = {"administrations": "timetables", "digest_dag": "digest", "import_dag": "imports", "undo_dag": "undo"}
+_HOMES = {
+    "administrations": "timetables",
+    "digest_dag": "digest",
+    "import_dag": "imports",
+    "semester_change_dag": "semester_change",
+    "undo_dag": "undo",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -35,9 +35,7 @@ def import_dag(dataset: Dataset, *, schedule: Schedule = None, doc_md: str | Non
         _slip(dataset, f"it is declared in {file.name}, so that nobody would find it; name the file {dataset.name}.py")
     for parent in dataset.parents:
         _check_parent(dataset, parent.dataset, file.parent)
-    roles = settings().district.roles
-    if dataset.owner not in roles:
-        _slip(dataset, f"its owner {dataset.owner} is no role of the settings file; use one of {', '.join(roles)}")
+    check_owner(dataset)
 
     with DAG(
         dataset.name,
@@ -82,6 +80,13 @@ def import_dag(dataset: Dataset, *, schedule: Schedule = None, doc_md: str | Non
 
     dag.fileloc = str(file)  # otherwise Airflow takes this module for the DAG's code
     return dag
+
+
+def check_owner(dataset: Dataset) -> None:
+    """DatasetError unless the data set's owner is a role that the settings file knows."""
+    roles = settings().district.roles
+    if dataset.owner not in roles:
+        _slip(dataset, f"its owner {dataset.owner} is no role of the settings file; use one of {', '.join(roles)}")
 
 
 def declared_in() -> Path:

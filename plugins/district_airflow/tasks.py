@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import (
 )
 
 from district.partitions import UnknownPartition, check_partition
-from district.run import Blocked, Held, ImportStopped, NotArrived, Refused
+from district.run import Aside, Blocked, Held, ImportStopped, NotArrived, Refused, RunKind
 from district.settings import settings
 
 if TYPE_CHECKING:
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-STEPS = ("extract", "validate", "load")
+STEPS = ("extract", "validate", "acknowledge", "sign_off", "load")
+# The data sets that have a semester change beside their nightly import; filled while their DAG files are read.
+with_semester_change: set[str] = set()
 
 log = logging.getLogger(__name__)
 
 
-def extract(dataset: Dataset) -> dict[str, Any]:
+def extract(dataset: Dataset, kind: RunKind = "import") -> dict[str, Any]:
     """Extract; while nothing has arrived, come back until the night's deadline."""
     from district import pipeline
 
@@ -41,11 +43,20 @@ def extract(dataset: Dataset) -> dict[str, Any]:
     partition = partition_of(dataset, run.partition_key)
     missing: NotArrived | None = None
     try:
-        summary = said(lambda: pipeline.extract(dataset, partition=partition, run_key=run.run_id), run.run_id)
+        summary = said(
+            lambda: pipeline.extract(
+                dataset,
+                partition=partition,
+                run_key=run.run_id,
+                kind=kind,
+                steps_aside=dataset.name in with_semester_change,
+            ),
+            run.run_id,
+        )
     except NotArrived as stopped:
         missing = stopped
     if missing:
-        raise when_missing(dataset, partition, run.run_type, str(missing), now=datetime.datetime.now(datetime.UTC))
+        raise when_missing(dataset, partition, run.run_type, missing, now=datetime.datetime.now(datetime.UTC))
     return summary.as_dict()
 
 
@@ -65,8 +76,8 @@ def load(dataset: Dataset) -> dict[str, Any]:
     return said(lambda: pipeline.load(dataset, run_key=run_key), run_key).as_dict()
 
 
-def notify(dataset: Dataset) -> dict[str, Any]:
-    """Finish the run, however it went, and tell the data sets that wait for this one."""
+def notify(dataset: Dataset, *, tells: bool = True) -> dict[str, Any]:
+    """Finish the run, however it went; where it ``tells``, the data sets that wait for this one begin."""
     from district import pipeline
 
     context = get_current_context()
@@ -84,12 +95,13 @@ def notify(dataset: Dataset) -> dict[str, Any]:
         # The last try: no mail server may keep the data sets that wait from their own import, or from saying why not.
         log.warning("%s The data sets that wait for %s are told all the same.", failure, dataset.name)
         told = {"id": None, "state": "unknown", "reason": str(failure)}
-    tell_waiting(dataset, context, partition, told)
+    if tells:
+        tell_waiting(dataset, context, partition, told)
     leave_note(dataset, ti, run.run_id)
     return told
 
 
-def release(dataset: Dataset) -> dict[str, Any]:
+def release(dataset: Dataset, *, tells: bool = True) -> dict[str, Any]:
     """Load what was held, if the record in the district's database says that a person let it through.
 
     Raises:
@@ -106,7 +118,8 @@ def release(dataset: Dataset) -> dict[str, Any]:
     if outcome is None or outcome.state != "approved":
         raise AirflowFailException("Nobody has let this through: nothing is loaded. Clear `review` to ask again.")
     summary = said(lambda: pipeline.release(dataset, run_key=run.run_id), run.run_id).as_dict()
-    tell_waiting(dataset, context, partition_of(dataset, run.partition_key), summary)
+    if tells:
+        tell_waiting(dataset, context, partition_of(dataset, run.partition_key), summary)
     leave_note(dataset, context["ti"], run.run_id)
     return summary
 
@@ -144,12 +157,15 @@ def partition_of(dataset: Dataset, key: str | None) -> str:
 
 
 def when_missing(
-    dataset: Dataset, partition: str, run_type: str, message: str, *, now: datetime.datetime
+    dataset: Dataset, partition: str, run_type: str, missing: NotArrived, *, now: datetime.datetime
 ) -> AirflowException:
     """How a run goes on for which nothing has arrived: look again, leave it for tonight, or fail."""
-    zone = ZoneInfo(settings().district.timezone)
+    from district.extract.arriving import WAITS
+
+    message, zone = str(missing), ZoneInfo(settings().district.timezone)
     if dataset.partition == "night":
-        deadline = datetime.datetime.combine(datetime.date.fromisoformat(partition), settings().deadline, tzinfo=zone)
+        by = settings().sign_off_deadline if missing.rule_id == WAITS else settings().deadline
+        deadline = datetime.datetime.combine(datetime.date.fromisoformat(partition), by, tzinfo=zone)
         again = now + datetime.timedelta(seconds=settings().poll_seconds)
         if now < deadline:
             log.info("%s Looking again until %s.", message, f"{deadline:%H:%M}")
@@ -174,6 +190,8 @@ def said(step: Callable[[], Result], run_key: str) -> Result:
         return step()
     except NotArrived:
         raise
+    except Aside as stopped:
+        failure = AirflowSkipException(str(stopped))
     except (Refused, Held, Blocked) as stopped:
         failure = AirflowFailException(str(stopped))
     except ImportStopped as stopped:

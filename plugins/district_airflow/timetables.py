@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -153,6 +154,97 @@ class AdministrationTimetable(Timetable):
         return self._nights.generate_run_id(
             run_type=run_type, run_after=run_after, data_interval=data_interval, **extra
         )
+
+
+class SemesterChangeTimetable(Timetable):
+    """Nightly while a semester changes at any school; the partition is the night, as it is of the nightly import.
+
+    ``nights`` travel with the DAG, so that a new date in the settings file counts without restarting anything.
+    """
+
+    partitioned = True
+    run_ordering = ("partition_date", "run_after")
+
+    def __init__(self, nights: Iterable[str], *, cron: str, timezone: str) -> None:
+        self._keys = sorted(nights)
+        self._cron, self._timezone = cron, timezone
+        self._nights = NightTimetable(cron, timezone=timezone)
+        self.description = f"{self._nights.description}, while a semester changes"
+
+    def serialize(self) -> dict[str, Any]:
+        """For Airflow's database."""
+        return {"nights": self._keys, "cron": self._cron, "timezone": self._timezone}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> SemesterChangeTimetable:
+        """From Airflow's database."""
+        return cls(data["nights"], cron=data["cron"], timezone=data["timezone"])
+
+    def validate(self) -> None:
+        """AirflowTimetableInvalid if the cron expression is none."""
+        self._nights.validate()
+
+    @property
+    def summary(self) -> str:
+        """What the list of DAGs shows as the schedule."""
+        return f"{self._cron} at semester change"
+
+    def localize_partition_datetime(self, dt: datetime.datetime) -> pendulum.DateTime:
+        """A person's date filter means the district's days."""
+        return self._nights.localize_partition_datetime(dt)
+
+    def next_dagrun_info_v2(
+        self,
+        *,
+        last_dagrun_info: DagRunInfo | None,
+        restriction: TimeRestriction,  # noqa: ARG002 - the calendar is the only restriction
+    ) -> DagRunInfo | None:
+        """The first night of a semester change after the last run; of what was missed, only the last day's."""
+        now = pendulum.now("UTC")
+        last = last_dagrun_info.run_after if last_dagrun_info else now.subtract(minutes=10)
+        after = max(last, now.subtract(days=1))
+        for key in self._keys[bisect_left(self._keys, after.in_timezone(self._timezone).to_date_string()) :]:
+            begin = pendulum.parse(key, tz=self._timezone)
+            for info in self.iter_partition_dagrun_infos(earliest=begin, latest=begin):
+                if info.run_after > after:
+                    return info
+        return None
+
+    def infer_manual_data_interval(self, *, run_after: pendulum.DateTime) -> DataInterval:
+        """For a run that somebody starts with a logical date as well."""
+        return DataInterval.exact(run_after)
+
+    def iter_partition_dagrun_infos(
+        self, *, earliest: datetime.datetime, latest: datetime.datetime
+    ) -> Iterator[DagRunInfo]:
+        """One run per night of a semester change from ``earliest`` to ``latest``, both days included."""
+        known = set(self._keys)
+        for info in self._nights.iter_partition_dagrun_infos(earliest=earliest, latest=latest):
+            if info.partition_key in known:
+                yield info
+
+    def _decode_partition_date(self, partition_key: str) -> datetime.datetime:
+        if partition_key not in self._keys:
+            after = [key for key in self._keys if key > partition_key]
+            hint = f"the next is {after[0]}" if after else "the calendar has none after it"
+            raise InvalidPartitionKeyError(f"{partition_key!r} is no night of a semester change; {hint}.")
+        return self._nights.resolve_partition_date(partition_key)
+
+    def generate_run_id(self, *, run_type: Any, run_after: Any, data_interval: Any, **extra: Any) -> str:
+        """Run ids carry the night."""
+        return self._nights.generate_run_id(
+            run_type=run_type, run_after=run_after, data_interval=data_interval, **extra
+        )
+
+
+def semester_changes(cron: str) -> SemesterChangeTimetable:
+    """Nightly while a semester changes at any school of the settings file."""
+    from district.calendar.windows import change_nights
+    from district.settings import settings
+
+    district = settings().district
+    nights = (night.isoformat() for night in change_nights(district))
+    return SemesterChangeTimetable(nights, cron=cron, timezone=district.timezone)
 
 
 def administrations(cron: str = "30 2 * * *") -> AdministrationTimetable:

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from district.catalog import find_dataset
 from district.settings import settings
 from parsing import DAGS, PROJECT, Parsed, parse
 
 FILES = sorted(DAGS.glob("*.py"))
 # DAG files that hold other DAG ids than their own name, and which.
-OTHER_IDS: dict[str, list[str]] = {}
+CHANGE = "_semester_change"
+OTHER_IDS = {stem: [stem, stem + CHANGE] for stem in ("enrollment", "attendance", "transcripts")}
 # DAG files that import no data set.
 NO_DATASET = {"nightly_digest", "undo_import"}
 DATASET_FILES = [file for file in FILES if file.stem not in NO_DATASET]
@@ -90,8 +92,11 @@ def test_import_has_its_steps_and_waits_for_nobody_but_in_review(
     parsed: Parsed, request: pytest.FixtureRequest
 ) -> None:
     stem = request.node.callspec.id
+    assert {dag["dag_id"].removesuffix(CHANGE) for dag in parsed.dags} == {stem}
     for dag in parsed.dags:
         tasks = dag["tasks"]
+        strict = dag["dag_id"].endswith(CHANGE)
+        people = {"acknowledge": ["validate"], "sign_off": ["acknowledge"], "load": ["sign_off"]}
         assert {name: task["after"] for name, task in tasks.items()} == {
             "extract": [],
             "validate": ["extract"],
@@ -99,22 +104,29 @@ def test_import_has_its_steps_and_waits_for_nobody_but_in_review(
             "notify": ["load"],
             "review": ["load"],
             "release": ["review"],
-        }
+        } | (people if strict else {})
         assert [name for name, task in tasks.items() if task["teardown"]] == ["notify"]
-        assert {name: task["outlets"] for name, task in tasks.items() if task["outlets"]} == {
-            "notify": [stem],
-            "release": [stem],
-        }
+        # What waits for a data set waits for its nightly import; a child's semester change looks for its parent's.
+        told = {} if strict else {"notify": [stem], "release": [stem]}
+        assert {name: task["outlets"] for name, task in tasks.items() if task["outlets"]} == told
         rules = {name: task["rule"] for name, task in tasks.items() if name != "notify"}
-        assert rules == dict.fromkeys(rules, "all_success")
+        assert rules == dict.fromkeys(rules, "all_success") | ({"sign_off": "none_failed"} if strict else {})
+
+
+@each(DATASET_FILES)
+def test_every_nightly_data_set_has_its_semester_change(parsed: Parsed, request: pytest.FixtureRequest) -> None:
+    stem = request.node.callspec.id
+    nightly = find_dataset(stem, DAGS).partition == "night"
+    assert (stem + CHANGE in parsed.ids) == nightly
 
 
 @each(DATASET_FILES)
 def test_review_waits_as_long_as_the_hold_and_asks_as_often_as_needed(parsed: Parsed) -> None:
     for dag in parsed.dags:
-        review = dag["tasks"]["review"]
-        assert review["longest"] is None
-        assert review["retries"] >= 10_000
+        for name in {"review", "acknowledge", "sign_off"} & set(dag["tasks"]):
+            asks = dag["tasks"][name]
+            assert asks["longest"] is None
+            assert asks["retries"] >= 10_000
 
 
 @each(FILES)

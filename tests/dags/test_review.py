@@ -16,7 +16,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, T
 from district.demo.postgres import Server
 from district.run import RunSummary
 from district_airflow import tasks
-from district_airflow.review import AnswerRefused, ReviewOperator
+from district_airflow.asking import AnswerRefused
+from district_airflow.review import ReviewOperator
 from importing import CHILDREN, NIGHT, Place, children, csv_bytes, working_in
 
 KEY = "scheduled__2026-11-19"

@@ -23,6 +23,7 @@ from district.settings import settings
 from district_airflow import tasks
 
 ZONE = ZoneInfo("America/Los_Angeles")
+NONE_YET = NotArrived("No file.")
 COLUMNS = (Column("student_id", personal=True), Column("administration"), Column("school_year", "integer"))
 NIGHTLY = Dataset(
     name="meals",
@@ -92,7 +93,7 @@ def test_a_run_without_a_usable_key_fails_at_once(dataset: Dataset, key: str | N
 )
 def test_a_night_waits_until_its_deadline(now: str, ends: str) -> None:
     moment = datetime.datetime.fromisoformat(f"2026-11-20T{now}:00").replace(tzinfo=ZONE)
-    outcome = tasks.when_missing(NIGHTLY, "2026-11-20", "scheduled", "No file.", now=moment)
+    outcome = tasks.when_missing(NIGHTLY, "2026-11-20", "scheduled", NONE_YET, now=moment)
     if ends == "wait":
         assert isinstance(outcome, AirflowRescheduleException)
         assert moment < outcome.reschedule_date <= moment.replace(hour=5, minute=0)
@@ -104,22 +105,22 @@ def test_a_night_waits_until_its_deadline(now: str, ends: str) -> None:
 @pytest.mark.parametrize("run_type", ["manual", "backfill", "asset_triggered", "scheduled"])
 def test_a_past_night_does_not_wait(run_type: str) -> None:
     now = datetime.datetime(2026, 11, 21, 3, tzinfo=ZONE)
-    assert isinstance(tasks.when_missing(NIGHTLY, "2026-11-20", run_type, "No file.", now=now), AirflowFailException)
+    assert isinstance(tasks.when_missing(NIGHTLY, "2026-11-20", run_type, NONE_YET, now=now), AirflowFailException)
 
 
 @pytest.mark.parametrize("run_type", [DagRunType.SCHEDULED, DagRunType.MANUAL, DagRunType.BACKFILL])
 def test_an_administration_is_awaited_night_by_night_until_the_last(run_type: str) -> None:
     known = settings().district.administrations[0]
     last_night = datetime.datetime.combine(known.results_end, datetime.time(2, 30), tzinfo=ZONE)
-    before = tasks.when_missing(ADMINISTERED, known.key, run_type, "No file.", now=last_night - datetime.timedelta(1))
-    at_last = tasks.when_missing(ADMINISTERED, known.key, run_type, "No file.", now=last_night)
+    before = tasks.when_missing(ADMINISTERED, known.key, run_type, NONE_YET, now=last_night - datetime.timedelta(1))
+    at_last = tasks.when_missing(ADMINISTERED, known.key, run_type, NONE_YET, now=last_night)
     assert isinstance(before, AirflowSkipException if run_type is DagRunType.SCHEDULED else AirflowFailException)
     assert isinstance(at_last, AirflowFailException)
 
 
 def test_not_arrived_reaches_the_one_who_decides_about_waiting() -> None:
     with pytest.raises(NotArrived):
-        tasks.said(lambda: stop(NotArrived("No file.")), "r")
+        tasks.said(lambda: stop(NONE_YET), "r")
 
 
 def stop(exception: Exception) -> None:

@@ -9,11 +9,18 @@ from unittest.mock import patch
 import pendulum
 import pytest
 from airflow.exceptions import InvalidPartitionKeyError
-from airflow.timetables.base import DagRunInfo, TimeRestriction
+from airflow.timetables.base import DagRunInfo, TimeRestriction, Timetable
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from district_airflow.timetables import AdministrationTimetable, NightTimetable
+from calendars import districts
+from district.calendar.windows import change_nights
+from district.settings import District
+from district_airflow.timetables import AdministrationTimetable, NightTimetable, SemesterChangeTimetable
 
 ZONE = "America/Los_Angeles"
+# Europe's and Chile's clocks change on other days than California's; Asunción's at midnight.
+ZONES = [ZONE, "Europe/Berlin", "America/Santiago", "America/Asuncion"]
 ANY_TIME = TimeRestriction(earliest=None, latest=None, catchup=False)
 SPRING = {
     "key": "2024-25_spring",
@@ -39,7 +46,7 @@ def day(text: str) -> datetime.datetime:
     return pendulum.parse(text, tz="UTC")
 
 
-def next_run(timetable: AdministrationTimetable, now: str, last: DagRunInfo | None = None) -> DagRunInfo | None:
+def next_run(timetable: Timetable, now: str, last: DagRunInfo | None = None) -> DagRunInfo | None:
     with patch("pendulum.now", return_value=pendulum.parse(now, tz=ZONE)):
         return timetable.next_dagrun_info_v2(last_dagrun_info=last, restriction=ANY_TIME)
 
@@ -122,7 +129,54 @@ def test_window_travels_with_the_dag(windows: AdministrationTimetable) -> None:
     assert next_run(read, "2025-05-01") == next_run(windows, "2025-05-01")
 
 
-@pytest.mark.parametrize("kind", ["nights", "windows"])
+@pytest.fixture
+def changes() -> SemesterChangeTimetable:
+    keys = ["2026-12-17", "2026-12-18", "2027-01-04"]
+    return SemesterChangeTimetable(keys, cron="0 2 * * *", timezone=ZONE)
+
+
+@settings(max_examples=15, deadline=None)
+@given(facts=districts(), cron=st.sampled_from(["0 2 * * *", "30 1 * * *", "30 2 * * *"]), zone=st.sampled_from(ZONES))
+def test_the_nights_of_each_semester_change_are_exactly_the_runs(facts: District, cron: str, zone: str) -> None:
+    """For random calendars, in zones whose clocks change inside of semester changes."""
+    keys = [night.isoformat() for night in change_nights(facts)]
+    timetable = SemesterChangeTimetable(keys, cron=cron, timezone=zone)
+    years = sorted(facts.school_years, key=lambda year: year.first_day)
+    last, runs = None, []
+    with patch("pendulum.now", return_value=pendulum.parse(str(years[0].first_day), tz=zone).subtract(days=40)) as now:
+        while (info := timetable.next_dagrun_info_v2(last_dagrun_info=last, restriction=ANY_TIME)) is not None:
+            runs.append(info)
+            last = info
+            now.return_value = info.run_after
+    assert [info.partition_key for info in runs] == keys
+    for info in runs:
+        assert info.run_after.in_timezone(zone).to_date_string() == info.partition_key
+        assert timetable.resolve_partition_date(info.partition_key) == info.partition_date
+    whole = {"earliest": day(str(years[0].first_day)), "latest": day(str(years[-1].last_day))}
+    assert [info.partition_key for info in timetable.iter_partition_dagrun_infos(**whole)] == keys
+
+
+def test_a_night_without_a_semester_change_is_explained(changes: SemesterChangeTimetable) -> None:
+    with pytest.raises(InvalidPartitionKeyError, match="'2026-12-20' is no night of a semester change; the next"):
+        changes.resolve_partition_date("2026-12-20")
+    with pytest.raises(InvalidPartitionKeyError, match="the calendar has none after it"):
+        changes.resolve_partition_date("2027-01-05")
+
+
+def test_a_semester_change_missed_while_airflow_was_down_is_made_up_for_the_last_day(
+    changes: SemesterChangeTimetable,
+) -> None:
+    first = next_run(changes, "2026-12-01")
+    missed = next_run(changes, "2026-12-18T09:00", last=first)
+    assert missed
+    assert missed.partition_key == "2026-12-18"
+    over = next_run(changes, "2026-12-20T09:00", last=first)
+    assert over
+    assert over.partition_key == "2027-01-04"
+    assert next_run(changes, "2027-01-06T09:00") is None
+
+
+@pytest.mark.parametrize("kind", ["nights", "windows", "changes"])
 def test_airflow_can_store_them(kind: str, request: pytest.FixtureRequest) -> None:
     from airflow.serialization.decoders import decode_timetable
     from airflow.serialization.encoders import encode_timetable
@@ -134,10 +188,10 @@ def test_airflow_can_store_them(kind: str, request: pytest.FixtureRequest) -> No
 
 
 def test_settings_file_gives_the_administrations() -> None:
-    from district.settings import settings
+    from district.settings import settings as facts
     from district_airflow import administrations
 
-    known = settings().district.administrations
+    known = facts().district.administrations
     keys = {each.key for each in known}
     assert keys
     assert all(administrations().resolve_partition_date(key) for key in keys)

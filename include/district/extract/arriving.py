@@ -26,12 +26,15 @@ from district.extract.shape import check_shape
 from district.extract.staging import drop_staging
 from district.layout import Layout, choose_layout, layouts_of, with_fields
 from district.review.holds import held_schools
-from district.run import Blocked, Held, NotArrived, Refused, RunSummary
+from district.run import Aside, Blocked, Held, NotArrived, Refused, RunKind, RunSummary
+from district.semester_change.nights import change_facts, check_calendar
 from district.settings import settings
 from district.tables import delivery, import_run
 from district.validate.parameters import bounding_days
 from district.validate.suite import suite_text
 
+WAITS = "run.waits_for_parent"
+"""The verdict of a run that has not arrived because a parent's semester change has not loaded."""
 # Seconds by which a sender's clock may run ahead.
 CLOCK_TOLERANCE = 3600
 STALE = FileWarning(
@@ -49,14 +52,22 @@ _FUTURE = FileWarning(
 
 
 def arrive(
-    dataset: Dataset, partition: str, run_key: str, file: Path | None, layout: Layout | None, *, preview: bool
+    dataset: Dataset,
+    partition: str,
+    run_key: str,
+    file: Path | None,
+    layout: Layout | None,
+    *,
+    preview: bool,
+    kind: RunKind,
+    steps_aside: bool,
 ) -> RunSummary:
     config = settings()
     night = night_of(dataset, partition)
     # Committed first, so that what is wrong from here on has a row to be recorded in.
     with engine().begin() as connection:
         run_id = import_log.open_run(
-            connection, dataset, partition=partition, run_key=run_key, night=night, unnoticed=preview
+            connection, dataset, partition=partition, run_key=run_key, night=night, unnoticed=preview, kind=kind
         )
     with engine().begin() as connection:
         prepare_alone(connection)
@@ -66,8 +77,9 @@ def arrive(
         for left in import_log.left_in_staging(connection, dataset):
             drop_staging(connection, dataset, left)
     if file is None:
+        check_calendar(dataset, night, kind=kind, steps_aside=steps_aside)
         _check_night(dataset, night)
-        _check_parents(dataset, partition)
+        _check_parents(dataset, partition, kind)
         try:
             arrival = find_delivery(dataset.extract, config.drop_folder, partition=partition)
         except NotArrived:
@@ -81,7 +93,7 @@ def arrive(
     if layout is None:
         chosen = choose_layout(chosen, layouts_of(dataset.name, config.layouts_folder), partition=partition)
     with engine().begin() as connection:
-        rules, versions = versions_of(connection, dataset, chosen, night)
+        rules, versions = versions_of(connection, dataset, chosen, night, strict=kind == "semester_change")
         import_log.update_run(connection, run_id, layout=asdict(chosen), rules=rules, versions=versions)
         delivery_id = _known_delivery(connection, dataset, arrival)
         # A file that was loaded before costs its checksum.
@@ -211,13 +223,26 @@ def _check_night(dataset: Dataset, night: datetime.date) -> None:
         raise Held(message + f"Clear `extract` of the run of {newest} instead.", rule_id="run.older_night")
 
 
-def _check_parents(dataset: Dataset, partition: str) -> None:
-    """A night's import waits for its parents of the same night, and says so when one of them did not load."""
+def _check_parents(dataset: Dataset, partition: str, kind: RunKind) -> None:
+    """A night's import waits for its parents of the same night, and says so when one of them did not load.
+
+    A nightly import begins once its parents are done. A semester change begins by the calendar and waits here, since
+    its parents load when people have looked at them.
+
+    Raises:
+        NotArrived: a parent's semester change goes on. Blocked: it did not load. Aside: the calendar has none tonight.
+    """
     if dataset.partition != "night":
         return
     with engine().connect() as connection:
         for parent in dataset.parents:
             run = import_log.parent_run(connection, parent.dataset, partition)
+            if kind == "semester_change" and (run is None or run.kind != kind or run.state not in import_log.FINAL):
+                raise NotArrived(
+                    f"{parent.dataset} of {partition} has not loaded yet; it waits for people.", rule_id=WAITS
+                )
+            if run is not None and run.state == "aside":
+                raise Aside(f"{parent.dataset} stepped aside, and {dataset.name} depends on it. {run.reason}")
             if run is not None and run.state not in ("loaded", "unchanged"):
                 message = f"{parent.dataset} of {partition} was {run.state}, and {dataset.name} depends on it. "
                 raise Blocked(message + f"Mend {parent.dataset} first, then clear this run.", rule_id="run.blocked")
@@ -235,12 +260,14 @@ def carry_forward(connection: Connection, dataset: Dataset, run_id: int, last: R
     return import_log.summary(connection, run_id)
 
 
-def versions_of(connection: Connection, dataset: Dataset, layout: Layout, night: datetime.date) -> tuple[str, str]:
+def versions_of(
+    connection: Connection, dataset: Dataset, layout: Layout, night: datetime.date, *, strict: bool
+) -> tuple[str, str]:
     """Two digests: of what each row is judged by tonight, and of what a file is judged by on any night.
 
     While the first stays, a row whose line and parents stay is worth the same; while the second stays, a file is.
     """
-    suite = suite_text(dataset, settings().expectations_folder)
+    suite = suite_text(dataset, settings().expectations_folder, strict=strict)
     rules = [
         repr(dataset),
         json.dumps(asdict(layout), sort_keys=True),
@@ -250,6 +277,7 @@ def versions_of(connection: Connection, dataset: Dataset, layout: Layout, night:
         repr(settings().district.school_years),
         # After an undo neither these rows nor their parents stand as the last load left or saw them.
         repr(import_log.newest_undo(connection, (dataset.name, *(parent.dataset for parent in dataset.parents)))),
+        *(repr(change_facts(settings().district, night)) for _ in range(strict)),
     ]
     parents = []
     for parent in dataset.parents:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from district.calendar.standing import current_years
 from district.dataset import Dataset
 from district.run import Refused
 from district.settings import settings
@@ -77,15 +78,14 @@ def _check_partition(dataset: Dataset, census: Census, partition: str) -> None:
 
 
 def _check_school_year(census: Census, partition: str) -> None:
-    year = settings().district.school_year_of(datetime.date.fromisoformat(partition))
-    if "school_year" not in census.names or year is None:
+    current = {year.end_year for year in current_years(settings().district, datetime.date.fromisoformat(partition))}
+    if "school_year" not in census.names or not current:
         return
     present = census.present("school_year")
-    if present and year.end_year not in present:
+    if present and not present & current:
         listed = ", ".join(str(found) for found in sorted(present)[:5])
-        message = (
-            f"Every row is of school year {listed}; this night belongs to {year.end_year}. Send the current export."
-        )
+        tonight = " and ".join(map(str, sorted(current)))
+        message = f"Every row is of school year {listed}; this night belongs to {tonight}. Send the current export."
         raise Refused(message, rule_id="file.school_year")
 
 

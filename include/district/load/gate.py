@@ -6,12 +6,11 @@ What is held and why stands in ``docs/explanation/what-is-held.md``.
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 
-from district.dataset import Dataset, Gate
+from district.dataset import Gate
 from district.review.tables import WHOLE
 
 PARENT_HELD = "parent.held"
@@ -83,15 +82,11 @@ class Judgement:
     """Nothing loads: the delivery as a whole is held, or each of its schools."""
 
 
-def gate_for(dataset: Dataset, day: datetime.date) -> Gate:  # noqa: ARG001 - the calendar's windows go by the day
-    """The gate of a data set on a night."""
-    return dataset.gate
-
-
 def judge(
     gate: Gate,
     schools: Collection[SchoolChange],
     *,
+    own: Mapping[str, Gate] | None = None,
     parts: Collection[Part] = (),
     last_read: int = 0,
     stopping: Collection[Reason] = (),
@@ -100,7 +95,8 @@ def judge(
 ) -> Judgement:
     """Judges each school by itself, and then the district over those that are left.
 
-    ``last_read`` are the rows of the last load, ``stopping`` what else holds the delivery as a whole, ``waiting`` the
+    ``own`` are the gates of schools that the calendar has at another place than the district. ``last_read`` are the
+    rows of the last load, ``stopping`` what else holds the delivery as a whole, ``waiting`` the
     schools that a parent data set holds. ``approved`` names what a person has let through; in it, ``WHOLE`` stands
     for what holds the delivery as a whole. A parent's hold is not for the child to let through.
     """
@@ -112,7 +108,7 @@ def judge(
         elif school.school_id not in (WHOLE, *approved):
             reasons += [
                 Reason(school_id=school.school_id, rule_id=rule_id, text=text)
-                for rule_id, text in _too_much(gate, school)
+                for rule_id, text in _too_much(own.get(school.school_id, gate) if own else gate, school)
             ]
     held = frozenset(reason.school_id for reason in reasons)
     named = {school.school_id for school in schools} - {WHOLE}

@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from district import import_log
+from district.calendar.strictness import gate_for
 from district.dataset import Dataset
-from district.load.gate import PARENT_HELD, Judgement, Reason, gate_for, judge, tell_schools_apart
+from district.load.gate import PARENT_HELD, Judgement, Reason, judge, tell_schools_apart
 from district.load.loader import Changes, Loader
 from district.review import decisions, holds
 from district.review.tables import WHOLE
@@ -35,6 +36,7 @@ def judge_load(
     judgement = judge(
         gate,
         changes.schools,
+        own={school: gate_for(dataset, run.night, school) for school in settings().district.calendars[1:]},
         parts=changes.parts,
         last_read=last.read if last is not None else 0,
         stopping=_stopping(connection, run, first=loader.first and (gate.first or settings().first_load) == "hold"),

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from district import import_log
 from district.database import engine
 from district.issues import rules_of
-from district.links import question_url
+from district.links import dag_of, question_url
 from district.review.holds import expire, held_schools, review_of
 from district.run import ImportStopped
 from district.settings import settings
@@ -26,9 +26,18 @@ from district.tables import import_run, mail
 ISSUES_SHOWN = 5
 # Nights without a run after which a data set is no longer missed.
 REMEMBERED_NIGHTS = 14
-_GOOD = ("loaded", "unchanged", "restored")
+# A run that stepped aside was not meant to load; the calendar has another in its place.
+_GOOD = ("loaded", "unchanged", "restored", "aside")
 # SMTP: from this code on, trying again will not help.
 _PERMANENT = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What a task of a run asks people: its name in Airflow, and what waits, in a few words."""
+
+    task: str
+    subject: str
 
 
 def queue_failure(connection: Connection, run_id: int) -> None:
@@ -55,6 +64,16 @@ def queue_reminder(connection: Connection, run_id: int) -> None:
     _queue(connection, f"reminder/{run_id}", [run.owner], subject, [run], run.night, absent=[], headline=headline)
 
 
+def queue_question(connection: Connection, run_id: int, roles: list[str], question: Question) -> None:
+    """Queues the mail that asks people to look at a run before it loads; once for each question of a run."""
+    run = connection.execute(select(import_run).where(import_run.c.id == run_id)).one()
+    key = f"question/{run_id}/{question.task}"
+    subject = f"{run.dataset} of {run.partition}: {question.subject}"
+    url = question_url(dag_of(run.dataset, run.kind), run.run_key, question.task)
+    headline = f"{question.subject.capitalize()}. Nothing loads before that."
+    _queue(connection, key, roles, subject, [run], run.night, absent=[], headline=headline, question=url)
+
+
 def queue_digest(connection: Connection, night: datetime.date) -> int:
     """Queues one mail over all runs that no digest has told of yet; returns how many it tells of.
 
@@ -75,9 +94,10 @@ def queue_digest(connection: Connection, night: datetime.date) -> int:
         return 0
     shown = _standing(runs)
     bad = [run for run in shown if run.state not in _GOOD]
-    undone = sum(run.state == "restored" for run in shown)
-    outcome = f"{len(bad)} of {len(shown) - undone} did not load" if bad else f"{len(shown) - undone} loaded"
-    outcome += f", {undone} undone" if undone else ""
+    apart = {state: sum(run.state == state for run in shown) for state in ("restored", "aside")}
+    meant = len(shown) - apart["restored"]
+    outcome = f"{len(bad)} of {meant} did not load" if bad else f"{meant - apart['aside']} loaded"
+    outcome += f", {apart['restored']} undone" if apart["restored"] else ""
     outcome += ", schools are held" if any(run.state == "loaded" and run.reason for run in shown) else ""
     subject = f"Imports of {night}: {outcome}" + (" (addition)" if earlier else "")
     owners = sorted({run.owner for run in runs}) or ["data_person"]
@@ -179,6 +199,7 @@ def _queue(
     *,
     absent: list[str],
     headline: str = "",
+    question: str = "",
 ) -> int | None:
     config = settings()
     story = {
@@ -187,7 +208,7 @@ def _queue(
         "headline": headline or _headline(connection, runs),
         "trouble": bool(absent) or any(run.state not in _GOOD or run.reason for run in runs),
         # What did not load comes first.
-        "runs": [_told(connection, run) for run in sorted(runs, key=lambda run: run.state in _GOOD)],
+        "runs": [_told(connection, run, question) for run in sorted(runs, key=lambda run: run.state in _GOOD)],
         "absent": absent,
         "ui_url": config.ui_url,
     }
@@ -202,7 +223,7 @@ def _queue(
     return connection.execute(statement).scalar()
 
 
-def _told(connection: Connection, run: Row[Any]) -> dict[str, Any]:
+def _told(connection: Connection, run: Row[Any], question: str) -> dict[str, Any]:
     issues = rules_of(connection, run.id)
     more = len(issues) - ISSUES_SHOWN
     asks = review_of(connection, run) is not None and not run.run_key.startswith(import_log.BY_HAND)
@@ -211,7 +232,7 @@ def _told(connection: Connection, run: Row[Any]) -> dict[str, Any]:
         "good": run.state in _GOOD,
         "issues": issues[:ISSUES_SHOWN],
         "more": max(0, more),
-        "question": question_url(run.dataset, run.run_key) if asks else "",
+        "question": question or (question_url(dag_of(run.dataset, run.kind), run.run_key) if asks else ""),
     }
 
 
@@ -225,6 +246,9 @@ def _headline(connection: Connection, runs: list[Row[Any]]) -> str:
     if not runs:
         return "No import ran."
     if not bad:
+        runs = [run for run in runs if run.state != "aside"]
+        if not runs:
+            return "By the calendar, nothing was imported; see below."
         read, rejected = (sum(run._mapping[name] for run in runs) for name in ("read", "rejected"))
         loaded = "The import is" if len(runs) == 1 else f"All {len(runs)} imports are"
         aside = f"; {rejected:,} of {read:,} rows are rejected and kept aside" if rejected else ""

@@ -50,7 +50,11 @@ def outcome_of(dataset: Dataset, run_key: str) -> Outcome | None:
 
 def find_outcome(connection: Connection, dataset: Dataset, run_key: str) -> Outcome | None:
     """The same, inside a transaction."""
-    mine = (import_run.c.dataset == dataset.name) & (import_run.c.run_key == run_key) & (import_run.c.kind == "import")
+    mine = (
+        (import_run.c.dataset == dataset.name)
+        & (import_run.c.run_key == run_key)
+        & (import_run.c.kind.in_(("import", "semester_change")))
+    )
     newest = select(func.max(import_run.c.id)).where(mine).scalar_subquery()
     query = (
         select(hold.c.state, *(decision.c[name] for name in ("choice", "person", "role", "reason")))

@@ -30,12 +30,8 @@ def as_markdown(review: Review) -> str:
         *[f"- {reason} (`{reason.rule_id}`)" for reason in review.reasons[:SHOWN]],
         *_more(len(review.reasons), SHOWN, "reasons"),
         "",
-        "| school | " + " | ".join(_COLUMNS) + " | |",
-        "|---|" + "---:|" * len(_COLUMNS) + "---|",
+        *schools_as_markdown(review.schools, review.held),
     ]
-    for name, school, mark in _table(review.schools, review.held):
-        lines.append(f"| {name} | " + " | ".join(f"{getattr(school, each):,}" for each in _COLUMNS) + f" | {mark} |")
-    lines += _more(len(review.schools), SHOWN, "schools")
     if review.issues:
         lines += ["", "**Its issues with the most rows**", ""]
         lines += [f"- {each.word}, {each.rows:,} {each.noun}: {each.title}" for each in review.issues[:ISSUES_SHOWN]]
@@ -48,6 +44,14 @@ def as_markdown(review: Review) -> str:
         f"Delivery `{review.sha256[:12]}`, run {review.run_id}; `district status {review.dataset}` tells more.",
     ]
     return "\n".join(lines)
+
+
+def schools_as_markdown(schools: Collection[SchoolChange], held: Collection[str] = frozenset()) -> list[str]:
+    """What a load would do to each school, as the lines of a table."""
+    lines = ["| school | " + " | ".join(_COLUMNS) + " | |", "|---|" + "---:|" * len(_COLUMNS) + "---|"]
+    for name, school, mark in _table(schools, held):
+        lines.append(f"| {name} | " + " | ".join(f"{getattr(school, each):,}" for each in _COLUMNS) + f" | {mark} |")
+    return lines + _more(len(schools), SHOWN, "schools")
 
 
 def print_preview(console: Console, schools: Collection[SchoolChange], held: Collection[str]) -> None:

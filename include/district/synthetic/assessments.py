@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from district.calendar.model import Administration
 from district.layout import layouts_of
-from district.settings import Administration
 from district.synthetic.defects import Kind, equals, filled, kinds_of, put, rewrite
 from district.synthetic.extract import Source
 from district.synthetic.people import Students

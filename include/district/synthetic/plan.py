@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 
-from district.settings import Administration, District, SchoolYear, Term
+from district.calendar.model import Administration, SchoolYear, Term
+from district.settings import District
 
 # Students and schools by name of the size.
 SIZES: dict[str, tuple[int, int]] = {

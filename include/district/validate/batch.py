@@ -14,6 +14,8 @@ from district.dataset import Dataset
 from district.import_log import update_run
 from district.issues import count_fates, count_warnings, forget_issues, record_findings, record_issue
 from district.run import Held, Refused
+from district.semester_change.nights import CHANGE, change_rows
+from district.settings import settings
 from district.tables import DISTRICT, STAGING, finding_table, staging_table
 from district.validate.derived import judge_derived
 from district.validate.expectations import judge_batch
@@ -70,7 +72,7 @@ def _ask_suite(
         connection.exec_driver_sql(f"ANALYZE {STAGING}.{findings.name}")
         _drop_repeated_findings(connection, findings)
         for spec in suite.sql:
-            _add_sql_findings(connection, dataset, run.id, spec, suite.rules[spec["meta"]["rule_id"]])
+            _add_sql_findings(connection, dataset, run, spec, suite.rules[spec["meta"]["rule_id"]])
         if since is not None:
             wake_found(connection, dataset, run, since)
         connection.exec_driver_sql(f"ANALYZE {STAGING}.{findings.name}")
@@ -120,17 +122,20 @@ def drop_views(connection: Connection, dataset: Dataset, run_id: int) -> None:
         connection.exec_driver_sql(f"DROP VIEW IF EXISTS {STAGING}.{_view_name(dataset, run_id, what)}")
 
 
-def _add_sql_findings(connection: Connection, dataset: Dataset, run_id: int, spec: dict[str, Any], rule: Rule) -> None:
+def _add_sql_findings(
+    connection: Connection, dataset: Dataset, run: Row[Any], spec: dict[str, Any], rule: Rule
+) -> None:
     """Runs a rule's query where the rows are; only their numbers are taken from it.
 
     Raises:
         Held: the query fails, or gives no row_no.
     """
     seen = "staged" if spec["meta"].get("judges") == "row" else "batch"
-    view = f"{STAGING}.{_view_name(dataset, run_id, seen)} AS batch"
-    query = spec["kwargs"]["unexpected_rows_query"].replace("{batch}", view)
+    view = f"{STAGING}.{_view_name(dataset, run.id, seen)}"
+    query = spec["kwargs"]["unexpected_rows_query"].replace("{batch}", f"{view} AS batch")
+    query = query.replace(CHANGE, change_rows(settings().district, run.night, view))
     parts = {"rule_id": rule.rule_id, "columns": ",".join(rule.columns), "fate": rule.on_fail}
-    table = f"{STAGING}.{finding_table(dataset, run_id).name}"
+    table = f"{STAGING}.{finding_table(dataset, run.id).name}"
     statement = text(
         f"INSERT INTO {table} (row_no, stage, rule_id, column_name, cause, fate) "
         f"SELECT DISTINCT found.row_no, 'suite', :rule_id, :columns, '', :fate FROM ({_quoted(query)}) AS found"

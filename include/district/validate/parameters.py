@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from district.calendar.standing import current_years
 from district.settings import settings
 
 UPPER_BOUND = "max_value"
@@ -14,8 +15,9 @@ UPPER_BOUND = "max_value"
 
 def day_parameters(night: datetime.date) -> dict[str, str]:
     """The days that a night's rules may ask for, as Great Expectations compares them."""
-    year = settings().district.school_year_of(night)
-    first, end = (year.first_day, year.last_day) if year else (night, night)
+    years = current_years(settings().district, night)
+    first = min((year.first_day for year in years), default=night)
+    end = max((year.last_day for year in years), default=night)
     days = {
         "night": night,
         "night_plus_90": night + datetime.timedelta(days=90),

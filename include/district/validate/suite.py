@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,27 +36,59 @@ class Suite:
         return groups
 
 
-def suite_path(dataset: Dataset, folder: Path) -> Path:
-    """Where a data set's suite stands."""
-    return folder / f"{dataset.name}.json"
+def suite_path(dataset: Dataset, folder: Path, *, strict: bool = False) -> Path:
+    """Where a data set's suite stands, or what comes on top of it at semester change."""
+    return (folder / "semester_change" if strict else folder) / f"{dataset.name}.json"
 
 
-def suite_text(dataset: Dataset, folder: Path) -> str:
-    """The suite's file as it stands; empty where there is none."""
-    path = suite_path(dataset, folder)
-    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+def suite_text(dataset: Dataset, folder: Path, *, strict: bool = False) -> str:
+    """The suite's file as it stands, with what comes on top of it where it is to be ``strict``; empty without one."""
+    paths = (suite_path(dataset, folder, strict=each) for each in (False, True)[: 1 + strict])
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in paths if path.exists())
 
 
-def read_suite(dataset: Dataset, folder: Path) -> Suite:
-    """The data set's suite.
+def read_suite(dataset: Dataset, folder: Path, *, strict: bool = False) -> Suite:
+    """The data set's suite; a ``strict`` one has the expectations and promotions of semester change on top.
 
     Raises:
         Held: the file is missing or empty, or a rule in it is not exactly what it should be. A rule that silently
             dropped out would pass every row, so nothing loads until the suite is mended.
     """
     path = suite_path(dataset, folder)
+    content = _content(path)
+    specs = content.get("expectations") if isinstance(content, dict) else None
+    if not isinstance(specs, list) or not specs:
+        message = f"Suite {path.name} has no expectations, so it would pass anything; add rules or restore the file."
+        raise Held(message, rule_id="suite.empty")
+    on_top = suite_path(dataset, folder, strict=True)
+    if not strict or not on_top.exists():
+        return _checked(specs, dataset, path)
+    return _stricter(specs, _content(on_top), dataset, on_top)
+
+
+def _stricter(specs: list[Any], added: Any, dataset: Dataset, path: Path) -> Suite:
+    """The suite with what the file of semester change adds, and with the warnings that it promotes."""
+    _checked(specs, dataset, path)
+    more = added.get("expectations", []) if isinstance(added, dict) else None
+    meta = added.get("meta", {}) if isinstance(added, dict) else None
+    promoted = meta.get("promoted", {}) if isinstance(meta, dict) else None
+    if not isinstance(more, list) or not isinstance(promoted, dict):
+        raise Held(f"Suite semester_change/{path.name} needs expectations, a list, and meta.", rule_id="suite.rule")
+    rules = {spec["meta"]["rule_id"]: spec for spec in specs}
+    for rule_id, on_fail in promoted.items():
+        if rule_id not in rules:
+            near = difflib.get_close_matches(rule_id, rules, n=1)
+            hint = f" Is {near[0]} meant?" if near else ""
+            message = f"Suite semester_change/{path.name} promotes {rule_id}, which {path.name} does not have.{hint}"
+            raise Held(message, rule_id="suite.rule")
+        stricter = {"severity": "critical", "meta": {**rules[rule_id]["meta"], "on_fail": on_fail}}
+        rules[rule_id] = {**rules[rule_id], **stricter}
+    return _checked([*rules.values(), *more], dataset, path)
+
+
+def _content(path: Path) -> Any:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise Held(
             f"Suite {path.name} is missing; write it, or copy one as a start.", rule_id="suite.missing"
@@ -63,11 +96,6 @@ def read_suite(dataset: Dataset, folder: Path) -> Suite:
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         where = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise Held(f"Suite {path.name} is not valid JSON{where}.", rule_id="suite.json") from None
-    specs = content.get("expectations") if isinstance(content, dict) else None
-    if not isinstance(specs, list) or not specs:
-        message = f"Suite {path.name} has no expectations, so it would pass anything; add rules or restore the file."
-        raise Held(message, rule_id="suite.empty")
-    return _checked(specs, dataset, path)
 
 
 def _checked(specs: list[Any], dataset: Dataset, path: Path) -> Suite:

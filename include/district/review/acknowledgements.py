@@ -1,0 +1,149 @@
+"""Acknowledgements: warnings that a person knows of, with a reason, until a day and up to a number of rows."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Row, cast, func, insert, select
+from sqlalchemy.dialects.postgresql import distinct_on
+
+from district import import_log
+from district.database import engine
+from district.dataset import Dataset
+from district.review.tables import acknowledgement
+from district.run import NotAllowed
+from district.settings import DATA_PERSON, settings
+from district.tables import import_issue, import_run
+
+LONGEST = datetime.timedelta(days=366)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewWarning:
+    """A warning of a run that nobody has acknowledged, or no longer, or not for so many rows."""
+
+    rule_id: str
+    title: str
+    fix: str
+    rows: int
+    why: str
+    """A sentence: why it counts as new."""
+
+
+def new_warnings(connection: Connection, dataset: Dataset, run: Row[Any]) -> tuple[NewWarning, ...]:
+    """The warnings of a run that must be acknowledged, those with the most rows first.
+
+    An acknowledgement counts until its day and up to its ceiling. Without one, a warning that the last load had too is
+    known already.
+    """
+    last = import_log.last_loaded(connection, dataset, run.partition, run.scope)
+    known = set() if last is None or last.id == run.id else {row.rule_id for row in _warnings(connection, last.id)}
+    acknowledged = {row.rule_id: row for row in _newest(connection, dataset)}
+    found = []
+    for warning in _warnings(connection, run.id):
+        earlier = acknowledged.get(warning.rule_id)
+        if earlier is None:
+            why = "" if warning.rule_id in known else "The last load did not have it."
+        elif earlier.expires_on < run.night:
+            why = f"{earlier.person} acknowledged it until {earlier.expires_on}."
+        elif warning.rows > earlier.ceiling:
+            why = f"{earlier.person} acknowledged it for up to {earlier.ceiling:,} rows."
+        else:
+            why = ""
+        if why:
+            found.append(NewWarning(**warning._mapping, why=why))
+    return tuple(found)
+
+
+def acknowledged_by(connection: Connection, dataset: Dataset, run: Row[Any]) -> dict[str, str]:
+    """Who has acknowledged which warning of a run, by rule id."""
+    told = {warning.rule_id for warning in _warnings(connection, run.id)}
+    return {row.rule_id: row.person for row in _newest(connection, dataset) if row.rule_id in told}
+
+
+def acknowledge(
+    dataset: Dataset,
+    rule_id: str,
+    *,
+    person: str,
+    role: str,
+    reason: str,
+    expires_on: datetime.date,
+    ceiling: int | None = None,
+) -> None:
+    """Records that a person knows of a warning; without a ``ceiling``, for as many rows as it had last.
+
+    Raises:
+        NotAllowed: the role may not acknowledge, a reason is missing, the day lies in the past or more than a year
+            ahead, or no run of the data set had such a warning.
+    """
+    if role not in (dataset.owner, DATA_PERSON) or not person.strip():
+        roles = " or ".join(dict.fromkeys([dataset.owner, DATA_PERSON]))
+        raise NotAllowed(f"{person or 'Nobody'} may not acknowledge warnings of {dataset.name}: it needs {roles}.")
+    if not reason.strip():
+        raise NotAllowed(f"Give a reason for {rule_id}: why may these rows load as they are?")
+    today = settings().district.today()
+    if not today <= expires_on <= today + LONGEST:
+        raise NotAllowed(f"{rule_id} cannot be acknowledged until {expires_on}: give a day from today, within a year.")
+    with engine().begin() as connection:
+        rows = _last_rows(connection, dataset, rule_id)
+        if rows is None:
+            raise NotAllowed(f"No run of {dataset.name} had the warning {rule_id}; `district status` names them.")
+        if ceiling is not None and ceiling < 0:
+            raise NotAllowed("The ceiling is a number of rows.")
+        values = {
+            "dataset": dataset.name,
+            "rule_id": rule_id,
+            "person": person.strip(),
+            "role": role,
+            "reason": reason.strip(),
+            "ceiling": rows if ceiling is None else ceiling,
+            "expires_on": expires_on,
+        }
+        connection.execute(insert(acknowledgement).values(values))
+
+
+def _last_rows(connection: Connection, dataset: Dataset, rule_id: str) -> int | None:
+    """The rows that a warning had in the newest run that had it."""
+    query = (
+        select(func.sum(import_issue.c.rows))
+        .join(import_run, import_run.c.id == import_issue.c.import_run_id)
+        .where(
+            import_run.c.dataset == dataset.name,
+            import_issue.c.rule_id == rule_id,
+            import_issue.c.severity == "warning",
+        )
+        .group_by(import_run.c.id)
+        .order_by(import_run.c.id.desc())
+        .limit(1)
+    )
+    rows = connection.execute(query).scalar()
+    return None if rows is None else int(rows)
+
+
+def _newest(connection: Connection, dataset: Dataset) -> list[Row[Any]]:
+    """The newest acknowledgement of each rule: a later one replaces an earlier."""
+    query = select(acknowledgement).where(acknowledgement.c.dataset == dataset.name)
+    newest = query.ext(distinct_on(acknowledgement.c.rule_id)).order_by(
+        acknowledgement.c.rule_id, acknowledgement.c.id.desc()
+    )
+    return list(connection.execute(newest))
+
+
+def _warnings(connection: Connection, run_id: int) -> list[Row[Any]]:
+    """A run's warnings, one row per rule."""
+    rows = cast(func.sum(import_issue.c.rows), BigInteger).label("rows")
+    query = (
+        select(
+            import_issue.c.rule_id,
+            func.min(import_issue.c.title).label("title"),
+            func.min(import_issue.c.fix).label("fix"),
+            rows,
+        )
+        .where(import_issue.c.import_run_id == run_id, import_issue.c.severity == "warning")
+        .group_by(import_issue.c.rule_id)
+        .order_by(rows.desc(), import_issue.c.rule_id)
+    )
+    return list(connection.execute(query))

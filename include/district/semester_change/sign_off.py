@@ -1,0 +1,149 @@
+"""The sign-off: a second person's word for a semester change, and what its load asks of the record before it begins."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, Select, func, insert, select
+
+from district import import_log
+from district.database import engine
+from district.dataset import Dataset
+from district.review.acknowledgements import acknowledged_by, new_warnings
+from district.review.tables import decision
+from district.run import Held, NotAllowed
+from district.settings import DATA_PERSON, settings
+from district.tables import delivery
+
+TECHNOLOGY_LEAD = "technology_lead"
+_NOT_YET = ("semester_change.warnings", "semester_change.sign_off")
+
+
+def signing_roles(dataset: Dataset) -> tuple[str, ...]:
+    """The roles that may sign off a data set's semester change."""
+    return tuple(dict.fromkeys((dataset.owner, DATA_PERSON, TECHNOLOGY_LEAD)))
+
+
+def sign_off(
+    dataset: Dataset, run_key: str, *, choice: Literal["approve", "reject"], person: str, role: str, reason: str
+) -> None:
+    """Records a second person's word on the newest run under a key. After a rejection it does not load.
+
+    Raises:
+        NotAllowed: the role may not sign, a reason is missing, a warning is new, or the person has acknowledged one.
+    """
+    roles = signing_roles(dataset)
+    if role not in roles or not person.strip():
+        raise NotAllowed(f"{person or 'Nobody'} may not sign off {dataset.name}: that needs the role {_or(roles)}.")
+    if not reason.strip():
+        raise NotAllowed("Give a reason: what have you compared, and with what?")
+    with engine().begin() as connection:
+        run = import_log.find_run(connection, dataset, run_key)
+        if run is None or run.kind != "semester_change" or (run.state != "validated" and not unsigned(run)):
+            raise NotAllowed(f"Nothing of {dataset.name} waits for a sign-off in this run.")
+        if choice == "approve" and (new := new_warnings(connection, dataset, run)):
+            raise NotAllowed(f"{len(new)} new warnings of {dataset.name} are to be acknowledged first.")
+        if _same(person) in _acknowledgers(connection, dataset, run):
+            raise NotAllowed(f"{person.strip()} has acknowledged a warning of this run; a second person signs off.")
+        values = {
+            "dataset": dataset.name,
+            "partition": run.partition,
+            "import_run_id": run.id,
+            "sha256": _sha256(connection, run),
+            "kind": "sign_off",
+            "choice": choice,
+            "person": person.strip(),
+            "role": role,
+            "reason": reason.strip(),
+            "expires_at": func.clock_timestamp() + datetime.timedelta(hours=settings().hold_hours),
+        }
+        connection.execute(insert(decision).values(values))
+        if choice == "reject":
+            why = f"{person.strip()} ({role}) did not sign off: {reason.strip()} Nothing was changed."
+            import_log.update_run(connection, run.id, state="held", reason=why, rule_id="semester_change.rejected")
+
+
+def signing_role(person: str, dataset: Dataset) -> str:
+    """The role by which a person may sign off; empty where there is none."""
+    held = settings().district.people.get(person, ())
+    return next((role for role in signing_roles(dataset) if role in held), "")
+
+
+def give_up(dataset: Dataset, run_key: str, what: str, rule_id: str) -> None:
+    """Ends a run for which people were waited for in vain: it is held, and the table keeps its rows."""
+    with engine().begin() as connection:
+        run = import_log.find_run(connection, dataset, run_key)
+        if run is not None and run.state == "validated":
+            import_log.update_run(
+                connection, run.id, state="held", reason=f"{what} Nothing was changed.", rule_id=rule_id
+            )
+
+
+def check_strict(connection: Connection, dataset: Dataset, run: Row[Any]) -> list[Row[Any]]:
+    """The sign-off that the load of a semester change relies on, locked until its transaction, this one, ends.
+
+    Raises:
+        Held: a warning is new that nobody has acknowledged, or no second person has signed off this delivery.
+    """
+    new = new_warnings(connection, dataset, run)
+    if new:
+        listed = ", ".join(f"{each.rule_id} ({each.rows:,})" for each in new[:5])
+        message = f"{len(new)} new warnings are not acknowledged: {listed}. Nothing was changed."
+        raise Held(message, rule_id="semester_change.warnings")
+    acknowledgers = _acknowledgers(connection, dataset, run)
+    rows = connection.execute(_signed(connection, dataset, run).with_for_update()).all()
+    valid = [row for row in rows if _same(row.person) not in acknowledgers]
+    if not valid:
+        message = f"No second person has signed off {dataset.name} of {run.partition}. Nothing was changed."
+        raise Held(message, rule_id="semester_change.sign_off")
+    return valid[-1:]
+
+
+def signed_by(connection: Connection, dataset: Dataset, run: Row[Any]) -> str:
+    """Who has signed off a run, where that still counts; empty where nobody has."""
+    acknowledgers = _acknowledgers(connection, dataset, run)
+    people = [row.person for row in connection.execute(_signed(connection, dataset, run))]
+    return next((person for person in reversed(people) if _same(person) not in acknowledgers), "")
+
+
+def _signed(connection: Connection, dataset: Dataset, run: Row[Any]) -> Select[Any]:
+    """Unused and unexpired sign-offs of this run's very delivery."""
+    query = select(decision).where(
+        decision.c.kind == "sign_off",
+        decision.c.choice == "approve",
+        decision.c.dataset == dataset.name,
+        decision.c.import_run_id == run.id,
+        decision.c.sha256 == _sha256(connection, run),
+        # Asked when it was written; asked again, since more than one hand can write to a table.
+        decision.c.role.in_(signing_roles(dataset)),
+        func.btrim(decision.c.person) != "",
+        func.btrim(decision.c.reason) != "",
+        decision.c.expires_at > func.clock_timestamp(),
+        decision.c.used_by.is_(None),
+    )
+    return query.order_by(decision.c.id)
+
+
+def unsigned(run: Row[Any]) -> bool:
+    """Whether a load stopped for want of a person's word alone, so that it may be tried again."""
+    return run.state == "held" and run.rule_id in _NOT_YET
+
+
+def _acknowledgers(connection: Connection, dataset: Dataset, run: Row[Any]) -> set[str]:
+    return {_same(person) for person in acknowledged_by(connection, dataset, run).values()}
+
+
+def _same(person: str) -> str:
+    """A name as it is compared: nobody becomes a second person by a capital letter."""
+    return person.strip().casefold()
+
+
+def _sha256(connection: Connection, run: Row[Any]) -> str:
+    query = select(delivery.c.sha256).where(delivery.c.id == run.delivery_id)
+    sha256: str = connection.execute(query).scalar_one()
+    return sha256
+
+
+def _or(roles: tuple[str, ...]) -> str:
+    return ", ".join(roles[:-1]) + f" or {roles[-1]}" if len(roles) > 1 else roles[0]

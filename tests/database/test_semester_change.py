@@ -1,0 +1,309 @@
+"""A semester change: judged more strictly, loaded once every new warning is known and a second person has signed."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import Any
+
+import pytest
+
+from calendars import write_calendar
+from district import pipeline
+from district.database import engine
+from district.import_log import find_run
+from district.review.acknowledgements import acknowledge, new_warnings
+from district.run import Held, ImportStopped, NotAllowed
+from district.semester_change.sign_off import sign_off
+from district.settings import settings
+from importing import CHILDREN, FTE_RULE, Place, child, children, csv_bytes, working_in
+
+BEFORE, FIRST, SECOND = "2026-11-18", "2026-11-19", "2026-11-20"
+YEAR = {
+    "end_year": 2027,
+    "first_day": "2026-08-12",
+    "last_day": "2027-05-26",
+    "terms": [
+        {"code": "S1", "begin": "2026-08-12", "end": "2026-11-19"},
+        {"code": "S2", "begin": "2026-11-20", "end": "2027-05-26"},
+    ],
+}
+WARNS = {**FTE_RULE, "severity": "warning", "meta": {**FTE_RULE["meta"], "rule_id": "children.fte_zero"}}
+WARNS["kwargs"] = {"unexpected_rows_query": "select row_no from {batch} where fte = 0"}
+# Told of the school's own terms; names each child that enters a school after its old term.
+TERM = {**WARNS, "meta": {**WARNS["meta"], "rule_id": "children.in_change"}}
+TERM["kwargs"] = {
+    "unexpected_rows_query": "select row_no from {batch} join {change} c using (school_id) "
+    "where c.old_term = 'S1' and fte = 0.5"
+}
+ANN, BEN = {"person": "ann", "role": "data_person"}, {"person": "ben", "role": "technology_lead"}
+
+
+@pytest.fixture
+def change(loaded: Place) -> Place:
+    """The district on the nights around its second term, after a nightly import without any warning."""
+    write_calendar(loaded, YEAR)
+    loaded.write_suite([FTE_RULE, WARNS])
+    write_strict(loaded, [TERM])
+    return loaded
+
+
+def write_strict(place: Place, expectations: list[Any], **promoted: str) -> None:
+    """What comes on top of the suite at semester change."""
+    folder = place.folder / "expectations" / "semester_change"
+    folder.mkdir(exist_ok=True)
+    told = {"name": "children", "expectations": expectations, "meta": {"promoted": promoted}}
+    (folder / "children.json").write_text(json.dumps(told), encoding="utf-8")
+
+
+def rows(*fte: str) -> bytes:
+    """The forty children, the first of them with these values."""
+    return csv_bytes([child(n, **({"fte": fte[n - 1]} if n <= len(fte) else {})) for n in range(1, 41)])
+
+
+def judge(place: Place, content: bytes, night: str = FIRST, key: str = "") -> str:
+    """Extract and validate as the first tasks of a semester change do; returns the run's key."""
+    key = key or f"change-{night}"
+    place.drop(content, age=3600)
+    place.keys.append((CHILDREN, key))
+    pipeline.extract(CHILDREN, partition=night, run_key=key, kind="semester_change")
+    pipeline.validate(CHILDREN, run_key=key)
+    return key
+
+
+def new(key: str) -> dict[str, int]:
+    """The warnings of a run that are to be acknowledged, with their rows."""
+    with engine().connect() as connection:
+        run = find_run(connection, CHILDREN, key)
+        assert run is not None
+        return {each.rule_id: each.rows for each in new_warnings(connection, CHILDREN, run)}
+
+
+def know(rule_id: str, *, ceiling: int | None = None, days: int = 30, **who: str) -> None:
+    until = settings().district.today() + days * datetime.timedelta(days=1)
+    about: Any = {**ANN, "reason": "Known to the registrar.", **who}
+    acknowledge(CHILDREN, rule_id, expires_on=until, ceiling=ceiling, **about)
+
+
+def sign(key: str, choice: Any = "approve", **who: str) -> None:
+    about: Any = {**BEN, "reason": "Compared with the SIS, school by school.", **who}
+    sign_off(CHILDREN, key, choice=choice, **about)
+
+
+def stopped(key: str) -> str:
+    """The verdict with which a load stops; the table must not have changed."""
+    with pytest.raises(Held) as held:
+        pipeline.load(CHILDREN, run_key=key)
+    return held.value.rule_id
+
+
+def test_new_warnings_stop_it_and_two_people_let_it_through(change: Place) -> None:
+    before = change.table_hash()
+    key = judge(change, rows("0", "0", "0.5"))
+    assert new(key) == {"children.fte_zero": 2, "children.in_change": 1}
+    assert stopped(key) == "semester_change.warnings"
+    know("children.fte_zero")
+    assert new(key) == {"children.in_change": 1}
+    know("children.in_change")
+    assert stopped(key) == "semester_change.sign_off"
+    assert change.table_hash() == before
+    with pytest.raises(NotAllowed, match="Ann has acknowledged a warning of this run; a second person"):
+        sign(key, person=" Ann")
+    sign(key)
+    assert pipeline.load(CHILDREN, run_key=key).state == "loaded"
+    assert change.table_hash() != before
+    used = change.rows("select used_by, person, reason, sha256 from import_log.decision")[0]
+    assert used["used_by"]
+    assert (used["person"], used["reason"]) == ("ben", "Compared with the SIS, school by school.")
+
+
+def test_the_next_night_knows_what_was_acknowledged_up_to_its_ceiling(change: Place) -> None:
+    key = judge(change, rows("0", "0"))
+    know("children.fte_zero", ceiling=3)
+    sign(key)
+    pipeline.load(CHILDREN, run_key=key)
+    assert new(judge(change, rows("0", "0", "0"), SECOND)) == {}
+    assert new(judge(change, rows("0", "0", "0", "0"), SECOND, "more")) == {"children.fte_zero": 4}
+    know("children.fte_zero", days=0)
+    change.execute("update import_log.acknowledgement set expires_on = date '2026-11-19' where ceiling = 4")
+    assert new(judge(change, rows("0", "0", "0"), SECOND, "late")) == {"children.fte_zero": 3}
+
+
+def test_a_warning_that_the_last_load_had_is_known(change: Place) -> None:
+    assert change.night(rows("0"), night=BEFORE, age=5000).state == "loaded"
+    key = judge(change, rows("0", "0.5"))
+    assert new(key) == {"children.in_change": 1}
+
+
+def test_without_a_new_warning_the_sign_off_is_still_asked(change: Place) -> None:
+    key = judge(change, csv_bytes(children(41)))
+    assert new(key) == {}
+    assert stopped(key) == "semester_change.sign_off"
+    sign(key, **ANN)
+    assert pipeline.load(CHILDREN, run_key=key).inserted == 1
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "update import_log.decision set sha256 = 'another'",
+        "update import_log.decision set expires_at = now() - interval '1 second'",
+        "update import_log.decision set person = ' '",
+        "update import_log.decision set reason = ''",
+        "update import_log.decision set role = 'assessment_lead'",
+        "update import_log.decision set dataset = 'attendance'",
+        "update import_log.decision set kind = 'review'",
+        "update import_log.decision set choice = 'reject'",
+        "update import_log.decision set used_by = import_run_id",
+        "update import_log.decision set person = 'ANN'",
+        "delete from import_log.decision",
+    ],
+)
+def test_a_load_believes_the_record_alone(change: Place, forged: str) -> None:
+    key = judge(change, rows("0"))
+    know("children.fte_zero")
+    sign(key)
+    before = change.table_hash()
+    change.execute(forged)
+    assert stopped(key) == "semester_change.sign_off"
+    assert change.table_hash() == before
+
+
+def test_a_withdrawn_acknowledgement_stops_a_signed_load(change: Place) -> None:
+    key = judge(change, rows("0"))
+    know("children.fte_zero")
+    sign(key)
+    change.execute("update import_log.acknowledgement set ceiling = 0")
+    assert stopped(key) == "semester_change.warnings"
+
+
+def test_a_rejected_sign_off_keeps_the_rows_and_the_run_is_over(change: Place) -> None:
+    key = judge(change, csv_bytes(children(41)))
+    before = change.table_hash()
+    sign(key, "reject", reason="The office still works on S2.")
+    assert stopped(key) == "semester_change.rejected"
+    with pytest.raises(NotAllowed, match="Nothing of children waits for a sign-off"):
+        sign(key)
+    assert change.table_hash() == before
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ({"role": "assessment_lead"}, "may not sign off children: that needs the role data_person or technology_lead"),
+        ({"person": ""}, "Nobody may not sign off"),
+        ({"reason": " "}, "Give a reason"),
+    ],
+)
+def test_who_may_sign_off(change: Place, what: dict[str, str], said: str) -> None:
+    key = judge(change, csv_bytes(children(41)))
+    with pytest.raises(NotAllowed, match=said):
+        sign(key, **what)
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ({"role": "technology_lead"}, "may not acknowledge warnings of children"),
+        ({"reason": ""}, "Give a reason for children.fte_zero"),
+        ({"days": -1}, "give a day from today, within a year"),
+        ({"days": 400}, "give a day from today, within a year"),
+        ({"ceiling": -1}, "The ceiling is a number of rows"),
+    ],
+)
+def test_who_may_acknowledge_and_until_when(change: Place, what: dict[str, Any], said: str) -> None:
+    judge(change, rows("0"))
+    with pytest.raises(NotAllowed, match=said):
+        know("children.fte_zero", **what)
+    with pytest.raises(NotAllowed, match="No run of children had the warning"):
+        know("children.fte_one")
+
+
+def test_a_promoted_warning_rejects_its_rows(change: Place) -> None:
+    write_strict(change, [TERM], **{"children.fte_zero": "reject"})
+    key = judge(change, rows("0", "0"))
+    assert new(key) == {}
+    sign(key)
+    assert pipeline.load(CHILDREN, run_key=key).rejected == 2
+
+
+@pytest.mark.parametrize(
+    ("promoted", "said"),
+    [
+        ({"children.fte_zer": "reject"}, "which children.json does not have. Is children.fte_zero meant"),
+        ({"children.fte_zero": "hold"}, "on_fail hold does not fit"),
+    ],
+)
+def test_a_slip_in_what_comes_on_top_stops_the_import(change: Place, promoted: dict[str, str], said: str) -> None:
+    write_strict(change, [], **promoted)
+    with pytest.raises(Held, match=said):
+        judge(change, rows())
+
+
+def test_vanished_rows_of_a_school_are_a_warning(change: Place) -> None:
+    # Two of a school's twenty: less than the gate would hold, more than a semester change lets pass unseen.
+    gone = {2, 4}
+    key = judge(change, csv_bytes([child(n) for n in range(1, 41) if n not in gone]))
+    assert new(key) == {"children.semester.vanished": 2}
+    told = change.rows("select cause, title from import_log.import_issue where rule_id = 'children.semester.vanished'")
+    assert [row["cause"] for row in told] == ["0101"]
+
+
+def test_the_nightly_import_steps_aside_and_comes_back_by_the_calendar(change: Place) -> None:
+    states = []
+    for night in ("2026-11-17", "2026-11-18", FIRST, SECOND, "2026-11-25", "2026-11-26"):
+        outcome = change.night(csv_bytes(children(42)), night=night, steps_aside=True, age=3000)
+        states.append((outcome.state, outcome.rule_id))
+        if outcome.state == "aside":
+            assert "children_semester_change imports children this night" in outcome.message
+            assert "comes back on 2026-11-26" in outcome.message
+    assert states == [("held", "run.older_night"), *[("aside", "run.semester_change")] * 4, ("loaded", "")]
+
+
+def test_a_data_set_without_semester_changes_does_not_step_aside(change: Place) -> None:
+    assert change.night(csv_bytes(children(41)), night=FIRST).state == "loaded"
+
+
+def test_a_blackout_keeps_both_out_and_says_until_when(change: Place) -> None:
+    import yaml
+
+    path = change.folder / "district.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content["calendar"] = {"blackouts": [{"begin": FIRST, "end": SECOND, "reason": "The SIS moves"}]}
+    path.write_text(json.dumps(content, default=str), encoding="utf-8")
+    from district.settings import _read_district
+
+    _read_district.cache_clear()
+    for kind in ("import", "semester_change"):
+        outcome = change.night(csv_bytes(children(42)), night=FIRST, kind=kind)
+        assert (outcome.state, outcome.rule_id) == ("aside", "run.blackout")
+        assert outcome.message == "The calendar has no imports from 2026-11-19 to 2026-11-20: The SIS moves."
+
+
+def test_a_file_that_the_night_has_loaded_is_judged_again_by_the_stricter_suite(change: Place) -> None:
+    content = rows("0.5")
+    assert change.night(content, night=BEFORE, age=5000).state == "loaded"
+    key = judge(change, content)
+    assert new(key) == {"children.in_change": 1, "file.unchanged": 1}
+    know("children.in_change")
+    know("file.unchanged")
+    sign(key)
+    assert pipeline.load(CHILDREN, run_key=key).state == "loaded"
+    change.drop(content, age=3600)
+    again = pipeline.extract(CHILDREN, partition="2026-11-23", run_key="again", kind="semester_change")
+    change.keys.append((CHILDREN, "again"))
+    assert again.state == "extracted", "the new term has begun by then, which a rule may ask"
+
+
+def test_a_run_by_hand_is_nobody_s_semester_change(change: Place) -> None:
+    path = change.drop(csv_bytes(children(41)))
+    assert change.run(night=FIRST, file=path, steps_aside=True).state == "loaded"
+
+
+def test_no_value_of_a_row_is_told(change: Place) -> None:
+    key = judge(change, rows("0", "0.5"))
+    with pytest.raises(ImportStopped) as told:
+        pipeline.load(CHILDREN, run_key=key)
+    change.messages.append(str(told.value))
+    with working_in(change):
+        assert all("Quexaro" not in message for message in change.messages)
