@@ -61,6 +61,7 @@ def point_settings(job: Job, drop: Path, **more: str) -> None:
         "DISTRICT_DROP_FOLDER": str(drop),
         "DISTRICT_LANDED_FOLDER": str(job.folder / "landed"),
         "DISTRICT_STABLE_SECONDS": "0",
+        "DISTRICT_FIRST_LOAD": "load",
         **more,
     }
     settings.cache_clear()

@@ -40,6 +40,7 @@ def district_database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Ite
     from district.settings import settings
 
     monkeypatch.setenv("DISTRICT_DATABASE_URL", database_url)
+    monkeypatch.setenv("DISTRICT_FIRST_LOAD", "load")
     settings.cache_clear()
     yield database_url
     settings.cache_clear()

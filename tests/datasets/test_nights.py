@@ -32,7 +32,6 @@ def drop(district_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("DISTRICT_DROP_FOLDER", str(folder))
     monkeypatch.setenv("DISTRICT_LANDED_FOLDER", str(tmp_path / "landed"))
     monkeypatch.setenv("DISTRICT_STABLE_SECONDS", "0")
-    monkeypatch.setenv("DISTRICT_FIRST_LOAD", "load")
     settings.cache_clear()
     return folder
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,15 +35,20 @@ class Found:
     new_codes: int = 0
 
 
-def school_of(rows: Any, *, by_school: bool) -> ColumnElement[str]:
-    """The school of a row; ``WHOLE`` where there is none, or the data set does not tell schools apart."""
-    return func.coalesce(rows.c[SCHOOL], WHOLE) if by_school else cast(WHOLE, Text)
+def school_of(rows: Any, schools: Collection[str] | None) -> ColumnElement[str]:
+    """The school of a row; ``WHOLE`` where it is none of these, or with None the data set tells no schools apart.
+
+    What stands in a school's place need not be one: a name may have slid into the column, and must not be told.
+    """
+    if schools is None:
+        return cast(WHOLE, Text)
+    return case((rows.c[SCHOOL].in_(schools), rows.c[SCHOOL]), else_=WHOLE)
 
 
 def found_by_school(
-    connection: Connection, dataset: Dataset, run_id: int, last: Row[Any] | None, *, by_school: bool
+    connection: Connection, dataset: Dataset, run_id: int, last: Row[Any] | None, schools: Collection[str] | None
 ) -> dict[str, Found]:
-    """The staged rows in which something was found, by school; a row whose school cannot be read counts to none.
+    """The staged rows in which something was found, by school; a row of none of these ``schools`` counts to none.
 
     A code is new that the ``last`` load of the same rows did not know of. Where that load held a school, nobody has
     accepted its codes; and where there was none, there is nothing that could be new.
@@ -67,7 +73,7 @@ def found_by_school(
         .subquery()
     )
     found = rows.c
-    school = school_of(staged, by_school=by_school)
+    school = school_of(staged, schools)
     query = select(
         school,
         func.count().filter(found.rejected),

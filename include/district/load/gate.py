@@ -7,8 +7,8 @@ What is held and why stands in ``docs/explanation/what-is-held.md``.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from fractions import Fraction
+from dataclasses import dataclass, field, fields, replace
+from decimal import Decimal
 
 from district.dataset import Gate
 from district.review.tables import WHOLE
@@ -136,13 +136,14 @@ def _rest(
     if in_full and district.read and district.rejected == district.read:
         yield "gate.rejected", _all_rejected(district)
         return
-    grown = in_full and last_read >= gate.floor and district.read > Fraction(str(gate.grown)) * last_read
+    grown = in_full and last_read >= gate.floor and _over(gate.grown, district.read, last_read)
     if grown:
         yield "gate.grown", _grown(district.read, last_read, "the last load's")
     # New codes are a school's matter: a slip at one of them, or a code that one of them begins to use.
     elsewhere = ("gate.grown", "gate.codes") if any(school.school_id for school in schools) else ("gate.grown",)
     told = {rule_id: text for rule_id, text in _too_much(gate, district) if rule_id not in elsewhere}
     yield from told.items()
+    yield from _rest_counts(gate, schools)
     if "gate.withdrawn" in told:
         return
     by_scope: dict[str, tuple[int, int]] = {}
@@ -155,22 +156,15 @@ def _rest(
             return
 
 
-def tell_schools_apart(schools: Collection[SchoolChange], known: Collection[str]) -> tuple[SchoolChange, ...]:
-    """The schools; what is none is told of together with the rows whose school cannot be read.
-
-    The id of a school that is not ``known``, and of which no row loads or stands, may be anything, such as a name in
-    the wrong column; and previews are shown in Airflow.
-    """
-
-    def is_stranger(school: SchoolChange) -> bool:
-        rows = school.standing + school.new + school.changed + school.unchanged
-        return bool(school.school_id and not rows and school.school_id not in known)
-
-    strangers = [school for school in schools if is_stranger(school)]
-    if not strangers:
-        return tuple(schools)
-    nobodys = _together([*strangers, *(school for school in schools if school.school_id == WHOLE)])
-    return (nobodys, *(school for school in schools if school.school_id != WHOLE and not is_stranger(school)))
+def _rest_counts(gate: Gate, schools: Collection[SchoolChange]) -> Iterator[tuple[str, str]]:
+    """The counts of the schools of which it is known what usually comes, or came last year."""
+    for name in ("usual", "last_year"):
+        known = [school for school in schools if getattr(school, name)]
+        before = sum(getattr(school, name) for school in known)
+        counted = list(_counts(gate, replace(_together(known), **{name: before})))
+        yield from counted
+        if counted:
+            return
 
 
 def _together(schools: Collection[SchoolChange]) -> SchoolChange:
@@ -187,7 +181,7 @@ def _too_much(gate: Gate, school: SchoolChange) -> Iterator[tuple[str, str]]:
     if standing >= gate.floor and _over(gate.updated, school.overwritten, standing):
         told = f"{_share(school.overwritten, standing)} would be updated, more than {gate.updated:.0%}: "
         yield "gate.updated", told + "a column may have changed its meaning."
-    if standing >= gate.floor and read > Fraction(str(gate.grown)) * standing:
+    if standing >= gate.floor and _over(gate.grown, read, standing):
         yield "gate.grown", _grown(read, standing, "the table's")
     if read >= gate.floor:
         yield from _rejects(gate, school)
@@ -227,7 +221,7 @@ def _too_many_gone(gate: Gate, standing: int, gone: int) -> bool:
 
 def _over(share: float, part: int, whole: int) -> bool:
     """Whether a part is more than a share, as people write it: 29 of 100 are not more than 0.29."""
-    return part > Fraction(str(share)) * whole
+    return whole > 0 and part > Decimal(str(share)) * whole
 
 
 def _gone(gate: Gate, standing: int, gone: int) -> str:

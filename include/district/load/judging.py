@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -10,7 +9,7 @@ from sqlalchemy import Connection, Row, select
 from district import import_log
 from district.calendar.strictness import gate_for
 from district.dataset import Dataset
-from district.load.gate import PARENT_HELD, Judgement, Reason, judge, tell_schools_apart
+from district.load.gate import PARENT_HELD, Judgement, Reason, judge
 from district.load.loader import Changes, Loader
 from district.review import decisions, holds
 from district.review.tables import WHOLE
@@ -30,8 +29,6 @@ def judge_load(
     """
     gate = gate_for(dataset, run.night)
     changes = loader.changes(gate, last)
-    known = {school.school_id for school in settings().district.schools}
-    changes = replace(changes, schools=tell_schools_apart(changes.schools, known))
     relied_on = decisions.relied_on(connection, dataset, run)
     judgement = judge(
         gate,

@@ -43,6 +43,7 @@ from district.load.gate import Judgement, Part, SchoolChange
 from district.load.quarantine import quarantine
 from district.review.tables import WHOLE
 from district.run import ImportStopped, Locked
+from district.settings import settings
 from district.tables import (
     DISTRICT,
     census_columns,
@@ -124,7 +125,7 @@ class Loader:
 
         Counts what ``gate`` judges by; ``last`` is the newest load of the same rows.
         """
-        found = found_by_school(self._connection, self._dataset, self._run.id, last, by_school=self._by_school)
+        found = found_by_school(self._connection, self._dataset, self._run.id, last, self._known_schools)
         if self._first:
             rows = self._run.read - self._run.rejected - self._run.superseded
             return Changes(inserted=rows, updated=0, unchanged=0, withdrawn=0, schools=self._first_schools(found))
@@ -156,7 +157,7 @@ class Loader:
             (or_(target.c.withdrawn_at.is_not(null()), differs), "update"),
             else_="keep",
         )
-        school = school_of(good, by_school=self._by_school)
+        school = school_of(good, self._known_schools)
         decided = select(good.c.row_no, action.label("action"), school.label("school"))
         create_temporary(self._connection, "change", decided.select_from(good.outerjoin(target, on_key)))
 
@@ -167,7 +168,7 @@ class Loader:
     def _first_schools(self, found: dict[str, Found]) -> tuple[SchoolChange, ...]:
         """Every row of an empty table's first load that is kept for some reason is new."""
         staged = self._staged
-        school = school_of(staged, by_school=self._by_school)
+        school = school_of(staged, self._known_schools)
         sent = self._connection.execute(select(school, func.count()).select_from(staged).group_by(school))
         schools = []
         for name, rows in sorted((name, rows) for name, rows in sent):
@@ -217,16 +218,14 @@ class Loader:
             and_(target.c[name].is_not(null()), target.c[name].is_distinct_from(good.c[name]))
             for name in self._dataset.target_columns
         ]
-        school = school_of(good, by_school=self._by_school)
+        school = school_of(good, self._known_schools)
         rows = select(school, func.count()).select_from(good.join(target, self._on_key(good)))
         counted = rows.where(self._changed("update"), or_(*lost)).group_by(school)
         return {name: int(count) for name, count in self._connection.execute(counted)}
 
     def _parts(self) -> tuple[Part, ...]:
         """Each school's share of each scope: one that is missing altogether is a small share of the whole."""
-        scope, gone = self._dataset.scope, self._vanished_keys()
-        names = (*scope, SCHOOL) if self._by_school and SCHOOL not in scope else scope
-        standing = self._standing(names)
+        scope, gone, names = self._dataset.scope, self._vanished_keys(), self._part_columns
         withdrawn = self._counted([gone.c[name] for name in names])
         return tuple(
             Part(
@@ -235,8 +234,28 @@ class Loader:
                 standing=rows,
                 withdrawn=withdrawn.get(values, 0),
             )
-            for values, rows in standing.items()
+            for values, rows in self._standing_rows.items()
         )
+
+    @property
+    def _part_columns(self) -> tuple[str, ...]:
+        scope = self._dataset.scope
+        return (*scope, SCHOOL) if self._by_school and SCHOOL not in scope else scope
+
+    @cached_property
+    def _standing_rows(self) -> dict[tuple[Any, ...], int]:
+        return self._standing(self._part_columns)
+
+    @cached_property
+    def _known_schools(self) -> frozenset[str] | None:
+        """The schools that the settings name or that have rows standing; None where schools are not told apart."""
+        if not self._by_school:
+            return None
+        named = {school.school_id for school in settings().district.schools}
+        if self._first:
+            return frozenset(named)
+        place = self._part_columns.index(SCHOOL)
+        return frozenset(named | {values[place] for values in self._standing_rows})
 
     def _standing(self, names: tuple[str, ...]) -> dict[tuple[Any, ...], int]:
         """Rows that stand in the scope, by these columns; those of the last load's scope are counted already."""
