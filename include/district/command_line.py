@@ -31,6 +31,7 @@ _DATASET = Annotated[str, typer.Argument(help="The data set's name, such as enro
 _LAYOUT = Annotated[
     Path | None, typer.Option(exists=True, dir_okay=False, help="A layout file (YAML) in place of the data set's own.")
 ]
+_PERSON = Annotated[str, typer.Option(help="Who decides: a name among `people` in the district's settings file.")]
 _RUN = Annotated[int, typer.Argument(help="The run's number, as `district holds` tells it.")]
 _PARTITION = Annotated[str, typer.Option(help="Night (YYYY-MM-DD; today's if left out), or administration.")]
 
@@ -41,6 +42,13 @@ class Choice(StrEnum):
     approve = "approve"
     reject = "reject"
     without = "without"
+
+
+class Signing(StrEnum):
+    """What a second person may say about a semester change."""
+
+    approve = "approve"
+    reject = "reject"
 
 
 def _plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -125,7 +133,7 @@ def decide(
     dataset: _DATASET,
     run: _RUN,
     choice: Annotated[Choice, typer.Argument(help="What is to become of it.")],
-    person: Annotated[str, typer.Option(help="Who decides: a name among `people` in the district's settings file.")],
+    person: _PERSON,
     reason: Annotated[str, typer.Option(help="Why; it is kept with the name. Name no student.")],
 ) -> None:
     """Decide about what a run holds; `district release` then loads what is approved."""
@@ -152,6 +160,46 @@ def release(dataset: _DATASET, run: _RUN) -> None:
     summary = pipeline.release(known, run_key=run_key)
     print_run(known, f"{run_key}/release")
     _say_held(summary)
+
+
+@app.command()
+@_plain_errors
+def acknowledge(
+    dataset: _DATASET,
+    rule: Annotated[str, typer.Argument(help="The warning's rule, as `district status` tells it.")],
+    person: _PERSON,
+    reason: Annotated[str, typer.Option(help="Why these rows may load as they are. Name no student.")],
+    until: Annotated[datetime.datetime, typer.Option(formats=["%Y-%m-%d"], help="The last night on which it counts.")],
+    ceiling: Annotated[int | None, typer.Option(help="So many rows at most; else as many as it had last.")] = None,
+) -> None:
+    """Say that a warning is known, until a day and up to a number of rows; a semester change asks for it."""
+    from district.review.acknowledgements import acknowledge as record
+
+    known = find_dataset(dataset, settings().dags_folder)
+    role = settings().district.role_of(person, known.owner)
+    about: dict[str, Any] = {"person": person, "role": role, "reason": reason}
+    record(known, rule, expires_on=until.date(), ceiling=ceiling, **about)
+    typer.echo(f"{person} ({role}): {rule} is known until {until.date()}.")
+
+
+@app.command("sign-off")
+@_plain_errors
+def sign_off(
+    dataset: _DATASET,
+    run: _RUN,
+    choice: Annotated[Signing, typer.Argument(help="Whether it may load.")],
+    person: _PERSON,
+    reason: Annotated[str, typer.Option(help="What you have compared it with, or why not. Name no student.")],
+) -> None:
+    """Sign off a semester change as the second person; clear its task `sign_off` in Airflow, and it loads."""
+    from district.review.decisions import run_key_of
+    from district.semester_change.sign_off import sign_off as record
+    from district.semester_change.sign_off import signing_role
+
+    known = find_dataset(dataset, settings().dags_folder)
+    role = signing_role(person, known)
+    record(known, run_key_of(known, run), choice=choice.value, person=person, role=role, reason=reason)
+    typer.echo(f"{person} ({role}): {choice.value}.")
 
 
 @app.command()

@@ -12,6 +12,7 @@ from typing import Any
 
 from district.catalog import read_datasets
 from district.dataset import Column, Dataset, Files, Parent
+from district.semester_change.foresight import change_rules
 from district.settings import PROJECT, Settings
 from district.validate.rules import WORDS, Rule, derived_rules
 from district.validate.suite import suite_path
@@ -57,6 +58,8 @@ def pages() -> dict[str, str]:
         "about": {dataset.name: _about(PROJECT / "dags" / f"{dataset.name}.py") for dataset in datasets},
         "columns": {dataset.name: [_column(dataset, column) for column in dataset.columns] for dataset in datasets},
         "suites": {dataset.name: [_rule(rule) for rule in _suite_rules(dataset)] for dataset in datasets},
+        "strict": {dataset.name: [_rule(rule) for rule in _strict_rules(dataset)] for dataset in datasets},
+        "promoted": {dataset.name: _strict_suite(dataset).get("meta", {}).get("promoted", {}) for dataset in datasets},
         "derived": [_rule(rule) for rule in derived_rules(_EXAMPLE).values() if not _is_repeated(rule)],
         "settings": list(_settings()),
         "commands": list(_commands()),
@@ -85,7 +88,25 @@ def _column(dataset: Dataset, column: Column) -> tuple[str, ...]:
 def _suite_rules(dataset: Dataset) -> Iterator[Rule]:
     """The suite's rules as its file states them; Great Expectations need not be asked for that."""
     content = json.loads(suite_path(dataset, PROJECT / "expectations").read_text(encoding="utf-8"))
-    for spec in content["expectations"]:
+    yield from _rules(content["expectations"])
+
+
+def _strict_suite(dataset: Dataset) -> dict[str, Any]:
+    """What comes on top of the suite at semester change; nothing where there is no such file."""
+    path = suite_path(dataset, PROJECT / "expectations", strict=True)
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return content
+
+
+def _strict_rules(dataset: Dataset) -> Iterator[Rule]:
+    """The rules of semester change: those on counts, which every nightly data set has, and the suite's."""
+    if dataset.partition == "night":
+        yield from change_rules(dataset).values()
+        yield from _rules(_strict_suite(dataset).get("expectations", []))
+
+
+def _rules(specs: list[dict[str, Any]]) -> Iterator[Rule]:
+    for spec in specs:
         meta = {name: spec["meta"][name] for name in ("rule_id", "title", "fix", "owner", "on_fail")}
         yield Rule(severity=spec["severity"], **meta)
 

@@ -53,9 +53,10 @@ def test_it_is_small(capsys: pytest.CaptureFixture[str]) -> None:
 def test_airflow_reads_it_and_makes_it_wait_for_its_parent(copy: Path) -> None:
     parsed = parse(copy / "dags" / "programs.py", copy)
     assert parsed.errors == {}
-    assert parsed.ids == ["programs"]
-    dag = parsed.dags[0]
+    assert sorted(parsed.ids) == ["programs", "programs_semester_change"]
+    dag, change = sorted(parsed.dags, key=lambda each: each["dag_id"])
     assert set(dag["tasks"]) == {"extract", "validate", "load", "notify", "review", "release"}
+    assert set(change["tasks"]) - set(dag["tasks"]) == {"acknowledge", "sign_off"}
     assert [each["label"] for each in dag["serialized"]["dag"]["dag_dependencies"] if each["target"] == "programs"] == [
         "enrollment"
     ]

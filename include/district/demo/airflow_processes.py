@@ -25,7 +25,7 @@ HEALTH = {"metadatabase": "metadata database", "scheduler": "scheduler", "dag_pr
           "triggerer": "triggerer"}  # fmt: skip
 USER = "admin"
 # Who else signs in, and what Airflow lets them do. What they may decide stands in the district's settings file.
-PEOPLE = {"data.person": "Op", "assessment.lead": "Op", "viewer": "Viewer"}
+PEOPLE = {"data.person": "Op", "assessment.lead": "Op", "technology.lead": "Op", "viewer": "Viewer"}
 AUTH_MANAGER = "district_airflow.people.PeopleFabAuthManager"
 
 

@@ -8,7 +8,7 @@ It waits for the same night's enrollment.
 """
 
 from district import Column, Dataset, Files, Parent
-from district_airflow import import_dag
+from district_airflow import import_dag, semester_change_dag
 
 PROGRAMS = Dataset(
     name="programs",
@@ -26,3 +26,4 @@ PROGRAMS = Dataset(
 )
 
 dag = import_dag(PROGRAMS, doc_md=__doc__)
+semester_change = semester_change_dag(PROGRAMS, doc_md=__doc__)
