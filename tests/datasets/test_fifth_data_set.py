@@ -55,7 +55,7 @@ def test_airflow_reads_it_and_makes_it_wait_for_its_parent(copy: Path) -> None:
     assert parsed.errors == {}
     assert parsed.ids == ["programs"]
     dag = parsed.dags[0]
-    assert set(dag["tasks"]) == {"extract", "validate", "load", "notify"}
+    assert set(dag["tasks"]) == {"extract", "validate", "load", "notify", "review", "release"}
     assert [each["label"] for each in dag["serialized"]["dag"]["dag_dependencies"] if each["target"] == "programs"] == [
         "enrollment"
     ]
