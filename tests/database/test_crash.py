@@ -136,7 +136,7 @@ def linger(run_key: str) -> str:
 
 def keep_the_lock(run_key: str) -> str:
     from district.database import engine
-    from district.load.loader import lock
+    from district.load.lock import lock
 
     with engine().begin() as connection:
         lock(connection, OPEN, NIGHT)

@@ -9,17 +9,16 @@ from sqlalchemy import Connection, Row, select
 from district import import_log
 from district.calendar.strictness import gate_for
 from district.dataset import Dataset
+from district.load.batch import Batch
+from district.load.deciding import Changes, Decider
 from district.load.gate import PARENT_HELD, Judgement, Reason, judge
-from district.load.loader import Changes, Loader
 from district.review import decisions, holds
 from district.review.tables import WHOLE
 from district.settings import settings
 from district.tables import import_issue
 
 
-def judge_load(
-    connection: Connection, dataset: Dataset, run: Row[Any], loader: Loader, last: Row[Any] | None, *, preview: bool
-) -> tuple[Changes, Judgement]:
+def judge_load(batch: Batch, last: Row[Any] | None, *, preview: bool) -> tuple[Changes, Judgement]:
     """What the load would do once what is held is left out, and what is held; the preview and the holds are written.
 
     Whether a person has let something through is asked here, in the load's own transaction.
@@ -27,8 +26,9 @@ def judge_load(
     Raises:
         Held: the run is a release, and nothing lets it through any more.
     """
+    connection, dataset, run, decider = batch.connection, batch.dataset, batch.run, Decider(batch)
     gate = gate_for(dataset, run.night)
-    changes = loader.changes(gate, last)
+    changes = decider.changes(gate, last)
     relied_on = decisions.relied_on(connection, dataset, run)
     judgement = judge(
         gate,
@@ -36,7 +36,7 @@ def judge_load(
         own={school: gate_for(dataset, run.night, school) for school in settings().district.calendars[1:]},
         parts=changes.parts,
         last_read=last.read if last is not None else 0,
-        stopping=_stopping(connection, run, first=loader.first and (gate.first or settings().first_load) == "hold"),
+        stopping=_stopping(connection, run, first=batch.first and (gate.first or settings().first_load) == "hold"),
         waiting=_held_by_parents(connection, dataset, run),
         approved=decisions.schools_of(relied_on),
     )
@@ -46,7 +46,7 @@ def judge_load(
         if not judgement.whole:
             decisions.mark_used(connection, relied_on, run.id)
         holds.supersede(connection, dataset, run)
-    return loader.hold(changes, judgement), judgement
+    return decider.hold(changes, judgement), judgement
 
 
 def reason_of(judgement: Judgement, schools: int) -> str:

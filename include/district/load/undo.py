@@ -17,7 +17,7 @@ from district.database import engine
 from district.dataset import Dataset
 from district.load.aftermath import forget_load
 from district.load.before_images import ChangedRows
-from district.load.loader import lock
+from district.load.lock import lock
 from district.review.tables import decision
 from district.run import Held
 from district.tables import delivery, import_run
