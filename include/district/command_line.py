@@ -216,6 +216,24 @@ def status(
 
 @app.command()
 @_plain_errors
+def undo(
+    run: Annotated[int, typer.Argument(help="The number of the run, as `district status` gives it.")],
+    person: Annotated[str, typer.Option(help="Who decides it.")],
+    reason: Annotated[str, typer.Option(help="Why; it stands in the digest, so name no child.")],
+    keep_later: Annotated[
+        bool, typer.Option("--keep-later", help="Leave the rows that later loads touched, and undo the others.")
+    ] = False,
+) -> None:
+    """Undo a load: the rows that it changed become what they were before it."""
+    from district.load import undo as undoing
+
+    dataset = find_dataset(undoing.dataset_of(run), settings().dags_folder)
+    role = undoing.BY_COMMAND
+    typer.echo(undoing.undo(dataset, run, person=person, role=role, reason=reason, keep_later=keep_later).told)
+
+
+@app.command()
+@_plain_errors
 def resend() -> None:
     """Send the mails that wait, and again those that the mail server refused in the last two weeks."""
     from district.notify.mail import send_again
@@ -266,13 +284,20 @@ def generate(
         list[str] | None,
         typer.Option(help="What goes wrong in a school on one night, as night:kind:school; may be repeated."),
     ] = None,
+    rollover: Annotated[
+        float | None, typer.Option(help="Instead: the year's end and the next year's extracts, so far ready (0 to 1).")
+    ] = None,
 ) -> None:
     """Write a synthetic district's extracts, its truth, and expected.json."""
-    from district.synthetic import Mishap
+    from district.synthetic import Mishap, generate_rollover
     from district.synthetic import generate as write_district
 
     chosen: str | int = int(size) if size.isdigit() else size
     try:
+        if rollover is not None:
+            generate_rollover(folder, size=chosen, seed=seed, readiness=rollover)
+            typer.echo(f"Wrote a year's end and the next year ({size}, seed {seed}) to {folder}.")
+            return
         write_district(
             folder,
             size=chosen,

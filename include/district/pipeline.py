@@ -242,7 +242,7 @@ def _goes_on(run: Row[Any], *states: State) -> bool:
     Raises:
         ImportStopped: an earlier step stopped the run; says again why.
     """
-    if run.state in ("loaded", "unchanged"):
+    if run.state in import_log.DONE:
         return False
     if run.state in states and run.plan is not None:
         return True

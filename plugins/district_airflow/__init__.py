@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from district_airflow.imports import import_dag
     from district_airflow.semester_change import semester_change_dag
     from district_airflow.timetables import administrations
+    from district_airflow.undo import undo_dag
 
-__all__ = ["administrations", "digest_dag", "import_dag", "semester_change_dag"]
+__all__ = ["administrations", "digest_dag", "import_dag", "semester_change_dag", "undo_dag"]
 
 # Looked up when first used: the plugin is read by every Airflow process, and most of them build no DAG.
 _HOMES = {
@@ -19,6 +20,7 @@ _HOMES = {
     "digest_dag": "digest",
     "import_dag": "imports",
     "semester_change_dag": "semester_change",
+    "undo_dag": "undo",
 }
 
 

@@ -116,6 +116,25 @@ def test_the_same_file_again_is_held_again_until_it_is_approved(loaded: Place) -
     assert released("night-4") == "run.not_approved"
 
 
+def test_a_night_after_a_held_one_is_still_compared_line_by_line(place: Place) -> None:
+    rows = [child(n, school_id=f"{100 + n % 10:04d}") for n in range(400)]
+    assert place.night(csv_bytes(rows), age=90_000, night="2026-11-17").state == "loaded"
+    for n, row in enumerate(rows[:320]):
+        row.update({"birth_date": "2014-01-01"} if n % 10 == 3 else {})
+    assert place.night(csv_bytes(rows), age=80_000, night="2026-11-18").rule_id == "gate.updated"
+    rows[5]["birth_date"] = "2014-01-01"
+    outcome = place.night(csv_bytes(rows), run_key=KEY)
+    assert outcome.summary is not None
+    told = dataclasses.asdict(outcome.summary)
+    counts = {name: told[name] for name in ("read", "updated", "unchanged", "held")}
+    assert (outcome.rule_id, counts) == ("gate.updated", {"read": 400, "updated": 1, "unchanged": 367, "held": 32})
+    assert place.rows("select since_id from import_log.import_run where run_key = :key", key=KEY) != [
+        {"since_id": None}
+    ]
+    say()
+    assert pipeline.release(CHILDREN, run_key=KEY).updated == 32
+
+
 def test_a_name_that_slid_into_the_school_s_column_is_told_nowhere(loaded: Place) -> None:
     slid = [row | {"school_id": row["last_name"], "last_name": row["school_id"]} for row in children(60, first=100)]
     outcome = loaded.night(csv_bytes([*children(), *slid]), run_key=KEY)

@@ -194,3 +194,12 @@ def test_the_district_s_count_is_that_of_the_schools_of_which_it_is_known() -> N
     assert [(reason.school_id, reason.rule_id) for reason in found.reasons] == [(WHOLE, "gate.count")]
     whole = judge(GATE, [SchoolChange(standing=70, unchanged=70, last_year=200)])
     assert [reason.rule_id for reason in whole.reasons] == ["gate.count"]
+
+
+def test_a_gate_may_be_wide_open() -> None:
+    open_gate = Gate(
+        **{name: float("inf") for name in ("withdrawn", "updated", "rejected", "orphans", "codes", "grown")}
+    )
+    assert (
+        judge(open_gate, [school(100, gone=100), SchoolChange(school_id="0101", standing=20, new=5000)]).reasons == ()
+    )

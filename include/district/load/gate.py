@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from fractions import Fraction
+from decimal import Decimal
 
 from district.dataset import Gate
 from district.review.tables import WHOLE
@@ -136,7 +136,7 @@ def _rest(
     if in_full and district.read and district.rejected == district.read:
         yield "gate.rejected", _all_rejected(district)
         return
-    grown = in_full and last_read >= gate.floor and district.read > Fraction(str(gate.grown)) * last_read
+    grown = in_full and last_read >= gate.floor and _over(gate.grown, district.read, last_read)
     if grown:
         yield "gate.grown", _grown(district.read, last_read, "the last load's")
     # New codes are a school's matter: a slip at one of them, or a code that one of them begins to use.
@@ -181,7 +181,7 @@ def _too_much(gate: Gate, school: SchoolChange) -> Iterator[tuple[str, str]]:
     if standing >= gate.floor and _over(gate.updated, school.overwritten, standing):
         told = f"{_share(school.overwritten, standing)} would be updated, more than {gate.updated:.0%}: "
         yield "gate.updated", told + "a column may have changed its meaning."
-    if standing >= gate.floor and read > Fraction(str(gate.grown)) * standing:
+    if standing >= gate.floor and _over(gate.grown, read, standing):
         yield "gate.grown", _grown(read, standing, "the table's")
     if read >= gate.floor:
         yield from _rejects(gate, school)
@@ -221,7 +221,7 @@ def _too_many_gone(gate: Gate, standing: int, gone: int) -> bool:
 
 def _over(share: float, part: int, whole: int) -> bool:
     """Whether a part is more than a share, as people write it: 29 of 100 are not more than 0.29."""
-    return part > Fraction(str(share)) * whole
+    return whole > 0 and part > Decimal(str(share)) * whole
 
 
 def _gone(gate: Gate, standing: int, gone: int) -> str:

@@ -63,7 +63,7 @@ def reason_of(judgement: Judgement, schools: int) -> str:
 
 
 def _stopping(connection: Connection, run: Row[Any], *, first: bool) -> list[Reason]:
-    """What holds the delivery as a whole, besides its counts: rules of the suite, or that it is the first."""
+    """What holds the delivery as a whole, besides its counts: the suite's rules, that it is the first, or an undo."""
     rules = select(import_issue.c.rule_id, import_issue.c.title, import_issue.c.fix).where(
         import_issue.c.import_run_id == run.id, import_issue.c.fate == "hold"
     )
@@ -74,6 +74,10 @@ def _stopping(connection: Connection, run: Row[Any], *, first: bool) -> list[Rea
     if first:
         text = "It would be the first load of this table: compare its counts with the SIS and approve the baseline."
         reasons.append(Reason(school_id=WHOLE, rule_id="gate.first", text=text))
+    undone = import_log.undo_of_delivery(connection, run.delivery_id)
+    if undone is not None and not run.run_key.startswith(import_log.BY_HAND):
+        text = f"The file is, to the byte, a delivery that was taken back ({undone.reason})."
+        reasons.append(Reason(school_id=WHOLE, rule_id="delivery.undone", text=text))
     return reasons
 
 

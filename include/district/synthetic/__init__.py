@@ -4,6 +4,17 @@ from district.synthetic.benchmark import attendance_file, enrollment_file, stude
 from district.synthetic.generate import generate
 from district.synthetic.mishaps import Mishap
 from district.synthetic.plan import SIZES
+from district.synthetic.rollover import generate_rollover
 from district.synthetic.spoil import DEFECTS, spoil
 
-__all__ = ["DEFECTS", "SIZES", "Mishap", "attendance_file", "enrollment_file", "generate", "spoil", "students_for"]
+__all__ = [
+    "DEFECTS",
+    "SIZES",
+    "Mishap",
+    "attendance_file",
+    "enrollment_file",
+    "generate",
+    "generate_rollover",
+    "spoil",
+    "students_for",
+]

@@ -51,7 +51,7 @@ _COLUMNS = ("attendance_code", "fraction_absent", "minutes_absent", "excuse_reas
 def attendance_sheet(plan: DistrictPlan, school: School, students: Students, spans: Spans) -> tuple[Sheet, np.ndarray]:
     """The school's rows up to the last night, and for each the enrollment row that it falls under."""
     rng = np.random.default_rng([plan.seed, school.index, 4])
-    horizon = plan.start + len(plan.nights) - 1
+    horizon = min(plan.start + len(plan.nights) - 1, len(plan.days))
     begin, end = np.array(spans.begin), np.minimum(np.array(spans.end), horizon)
     # Some are away often and most seldom; the mean is the district's rate.
     rate = _ABSENCE * rng.gamma(2.0, 0.5, len(begin))

@@ -11,7 +11,7 @@ import numpy as np
 from district.synthetic.defects import Kind, equals, everyday_kinds, filled, kinds_of, put, rewrite
 from district.synthetic.extract import Source
 from district.synthetic.people import Students
-from district.synthetic.plan import DistrictPlan, School
+from district.synthetic.plan import GRADUATING, DistrictPlan, School
 from district.synthetic.sheet import NEVER, Edit, Quota, Sheet, source_date
 
 SOURCE = Source(
@@ -90,7 +90,7 @@ class EnrollmentYear:
                 begin[student] = int(rng.integers(2, plan.start - 3))
             for student in pick(self.left):
                 end[student] = int(rng.integers(3, plan.start - 3))
-        for night in range(1, len(plan.nights)):
+        for night in range(1, plan.regular):
             leaving = pick(self.leaving) + (pick(self.leaving_at_turn) if night == plan.turn else [])
             for student in leaving:
                 end[student] = plan.start + night
@@ -164,6 +164,8 @@ class EnrollmentYear:
                 values = {"exit_date": days[spans.end[row] - 1], "exit_code": "W"}
                 sheet.edits.append(Edit(night=spans.end[row] - plan.start, row=row, values=values))
         self._regrade(sheet, rng, days[0])
+        if plan.regular < len(plan.nights):
+            _close(plan, sheet, students, spans)
         return sheet
 
     def _regrade(self, sheet: Sheet, rng: np.random.Generator, first_day: str) -> None:
@@ -176,6 +178,15 @@ class EnrollmentYear:
                 values = {"grade_level_code": str(grade - 1 if grade > 0 else grade + 1)}
                 sheet.edits.append(Edit(night=night, row=int(row), values=values))
                 steady = steady[steady != row]
+
+
+def _close(plan: DistrictPlan, sheet: Sheet, students: Students, spans: Spans) -> None:
+    """The night after the year ends every enrollment that is open."""
+    for row, student in enumerate(spans.student):
+        if spans.end[row] == NEVER:
+            code = "G" if students.grades[student] == GRADUATING else "EY"
+            values = {"exit_date": source_date(plan.days[-1]), "exit_code": code}
+            sheet.edits.append(Edit(night=plan.regular, row=row, values=values))
 
 
 def settled(first_day: str) -> Callable[[Sheet], np.ndarray]:

@@ -7,7 +7,7 @@ import json
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import numpy as np
 
@@ -45,33 +45,30 @@ def generate(
     is already so large a share that gates hold the run. No defect strikes a school that meets with a mishap.
     """
     plan = make_plan(district or settings().district, size=size, seed=seed, nights=nights, first_night=first_night)
-    folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        layouts = layouts_folder or settings().layouts_folder
-        run = _Generation(plan, folder, layouts, stack, defects=defects, mishaps=mishaps)
+    layouts = layouts_folder or settings().layouts_folder
+    with Generation(plan, folder, layouts, defects=defects, mishaps=mishaps) as run:
         for school in plan.schools:
             run.add_school(school)
-        expected = {"size": size, "seed": seed, "students": plan.students, **run.close()}
-        run.write_expected(expected)
-    return expected
+        return run.finish(size)
 
 
-class _Generation:
+class Generation:
+    """The files of a plan while they are written, school by school."""
+
     def __init__(
         self,
         plan: DistrictPlan,
         folder: Path,
         layouts_folder: Path,
-        stack: ExitStack,
         *,
         defects: bool,
-        mishaps: tuple[Mishap, ...],
+        mishaps: tuple[Mishap, ...] = (),
     ) -> None:
         self.plan = plan
         self.defects = defects
         self.mishaps = Mishaps(plan, mishaps)
         self._folder = folder
-        self._stack = stack
+        self._stack = stack = ExitStack()
         self._found = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))  # noqa: SIM115 - the stack closes it
         self._quotas: dict[str, dict[str, Quota]] = {}
         self._newcomers = Quota(NEWCOMERS)
@@ -94,8 +91,8 @@ class _Generation:
         current = assessment_source(plan.current.key, layouts_folder)
         scores = self._truth(current)
         paths = {
-            night.isoformat(): self._night(number) / f"state_assessments_{plan.current.key}.txt"
-            for number, night in enumerate(plan.nights, start=1)
+            night.isoformat(): _made(folder / name) / f"state_assessments_{plan.current.key}.txt"
+            for night, name in zip(plan.nights, plan.folders, strict=True)
         }
         self._nightly["state_assessments"] = Extracts(current, paths, truth=scores, defects=self._found)
         self._current_year = AssessmentYear(plan, plan.current, current, nights=len(plan.nights))
@@ -107,13 +104,16 @@ class _Generation:
             files = Extracts(source, {sitting.key: path}, truth=truth, defects=self._found)
             self._past[sitting.key] = (AssessmentYear(plan, sitting, source, nights=1), files)
 
-    def _night(self, number: int) -> Path:
-        return _made(self._folder / f"night_{number}")
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
 
     def _paths(self, dataset: str, ending: str) -> dict[str, Path]:
         return {
-            night.isoformat(): self._night(number) / f"{dataset}_{night:%Y%m%d}.{ending}"
-            for number, night in enumerate(self.plan.nights, start=1)
+            night.isoformat(): _made(self._folder / name) / f"{dataset}_{night:%Y%m%d}.{ending}"
+            for night, name in zip(self.plan.nights, self.plan.folders, strict=True)
         }
 
     def _truth(self, source: Any, *, name: str = "") -> IO[str]:
@@ -122,8 +122,8 @@ class _Generation:
         file.write(truth_header(source))
         return file
 
-    def add_school(self, school: School) -> None:
-        """Invents one school and writes its rows into every file."""
+    def add_school(self, school: School) -> tuple[Students, enrollment.Spans]:
+        """Invents one school and writes its rows into every file; returns who is there, and when."""
         plan = self.plan
         students = invent_students(plan, school, self._newcomers)
         spans = self._enrollment_year.spans(school, students)
@@ -143,6 +143,7 @@ class _Generation:
         known, sound = _by_student(students, spans, loaded, clean)
         self._add_marks(school, students, known, sound)
         self._add_scores(school, students, known, sound)
+        return students, spans
 
     def _inject(
         self,
@@ -200,8 +201,8 @@ class _Generation:
             found = self._inject(key, school, sheet, kinds, everything, nights=1, at_least=0)
             files.add(sheet, found)
 
-    def close(self) -> dict[str, Any]:
-        """Closes every file; what is to be expected of each."""
+    def finish(self, size: str | int) -> dict[str, Any]:
+        """Closes every file and writes what is to be expected of each, which it returns without the defects."""
         nights: dict[str, dict[str, Any]] = {night.isoformat(): {} for night in self.plan.nights}
         for dataset, files in self._nightly.items():
             for night, result in files.close().items():
@@ -210,10 +211,13 @@ class _Generation:
         past: dict[str, dict[str, Any]] = {}
         for key, (_, files) in self._past.items():
             past[key] = {"state_assessments": {"partition": key, **files.close()[key]}}
-        return {"nights": nights, "past": past}
+        about = {"size": size, "seed": self.plan.seed, "students": self.plan.students}
+        expected = {**about, "nights": nights, "past": past}
+        self._write_expected(expected)
+        return expected
 
-    def write_expected(self, expected: dict[str, Any]) -> None:
-        """Writes expected.json; the defects are too many to hold in memory and go over from their own file."""
+    def _write_expected(self, expected: dict[str, Any]) -> None:
+        # The defects are too many to hold in memory and go over from their own file.
         self._found.seek(0)
         with (self._folder / "expected.json").open("w", encoding="utf-8") as file:
             file.write(json.dumps(expected, indent=1).removesuffix("\n}") + ',\n "defects": [')

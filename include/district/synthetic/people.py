@@ -103,38 +103,76 @@ def invent_students(plan: DistrictPlan, school: School, newcomers: Quota) -> Stu
     """The school's children of the first night and those who arrive on later ones."""
     rng = np.random.default_rng([plan.seed, school.index, 1])
     arrives = [0] * school.students
-    for night in range(1, len(plan.nights)):
+    for night in range(1, plan.regular):
         coming = max(0, newcomers.due(school.students))
         newcomers.given += coming
         if night == plan.turn:
             coming += round(_MOVES_AT_TURN * school.students)
         arrives += [night] * coming
-    count = len(arrives)
-    numbers = [school.first_student + index for index in range(count)]
+    numbers = [school.first_student + index for index in range(len(arrives))]
     grades = GRADES[school.kind]
     # Few children are in the grades before kindergarten.
     weights = np.array([1.0 if grade >= 0 else 0.15 for grade in grades])
-    chosen = rng.choice(np.array(grades), count, p=weights / weights.sum())
+    chosen = rng.choice(np.array(grades), len(arrives), p=weights / weights.sum())
+    return _born(
+        rng,
+        numbers,
+        grades=chosen,
+        # A multiplication modulo a prime: scattered, and no two alike.
+        state_ids=[str(1_000_000_000 + number * 48_271 % 2_147_483_647) for number in numbers],
+        meals=_meals(plan, school, len(arrives)),
+        arrives=np.array(arrives, dtype=np.int64),
+        begin=plan.year.first_day.year,
+    )
+
+
+def invent_kindergartners(plan: DistrictPlan, school: School, count: int) -> Students:
+    """Children who start kindergarten in the year after: without a state id or a lunch status yet."""
+    rng = np.random.default_rng([plan.seed, school.index, 10])
+    last = plan.schools[-1]
+    # Behind the numbers of all who are here, as far apart as theirs.
+    first = school.first_student + last.first_student + 2 * last.students - plan.schools[0].first_student
+    return _born(
+        rng,
+        [first + index for index in range(count)],
+        grades=np.zeros(count, dtype=np.int64),
+        state_ids=[""] * count,
+        meals=[""] * count,
+        arrives=np.zeros(count, dtype=np.int64),
+        begin=plan.year.first_day.year + 1,
+    )
+
+
+def _born(
+    rng: np.random.Generator,
+    numbers: list[int],
+    *,
+    grades: np.ndarray,
+    state_ids: list[str],
+    meals: list[str],
+    arrives: np.ndarray,
+    begin: int,
+) -> Students:
+    """Children with names and birth dates for their grades in the school year that starts in ``begin``."""
+    count = len(numbers)
     hard = rng.random(count) < _HARD_SHARE
     last = rng.integers(0, len(_LAST_NAMES), count)
     odd = rng.integers(0, len(_HARD_NAMES), count)
     first = rng.integers(0, len(_FIRST_NAMES), count)
     offsets = rng.integers(0, 365, count)
-    begin = plan.year.first_day.year
     return Students(
         ids=[f"{number:07d}" for number in numbers],
-        # A multiplication modulo a prime: scattered, and no two alike.
-        state_ids=[str(1_000_000_000 + number * 48_271 % 2_147_483_647) for number in numbers],
+        state_ids=state_ids,
         last_names=[_HARD_NAMES[o] if h else _LAST_NAMES[n] for n, o, h in zip(last, odd, hard, strict=True)],
         first_names=[_FIRST_NAMES[name] for name in first],
         # A cohort is born from September to August, five years before it starts kindergarten.
         births=[
             datetime.date(begin - 6 - int(grade), 9, 2) + datetime.timedelta(days=int(offset))
-            for grade, offset in zip(chosen, offsets, strict=True)
+            for grade, offset in zip(grades, offsets, strict=True)
         ],
-        grades=chosen,
-        meals=_meals(plan, school, count),
-        arrives=np.array(arrives, dtype=np.int64),
+        grades=grades,
+        meals=meals,
+        arrives=arrives,
     )
 
 

@@ -21,6 +21,8 @@ GRADES = {
     "high": (9, 10, 11, 12),
     "academy": tuple(range(13)),
 }
+GRADUATING = 12
+_UNTIL_CLOSED, _UNTIL_CORRECTED = datetime.timedelta(days=7), datetime.timedelta(days=28)
 _FIRST_SCHOOL = 100
 _FIRST_STUDENT = 100_001
 
@@ -49,10 +51,20 @@ class DistrictPlan:
     start: int
     """Index in ``days`` of the first night. A night's extract holds what happened on the days before it."""
     nights: tuple[datetime.date, ...]
+    regular: int
+    """How many of them are of the school year; those after it bring its closing and late corrections."""
     current: Administration
     """The administration whose results the nights bring."""
     past: tuple[Administration, ...]
     years: tuple[SchoolYear, ...]
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Where each night's extracts land: corrections of a closed year apart from tonight's files."""
+        return tuple(
+            f"night_{number}" if number <= self.regular + 1 else "closed_year"
+            for number in range(1, len(self.nights) + 1)
+        )
 
     @property
     def students(self) -> int:
@@ -65,9 +77,9 @@ class DistrictPlan:
 
     @property
     def ended_term(self) -> Term | None:
-        """The term that ends between the first night and the last, None if none does."""
+        """The term that gives way to another between the first night and the last, None if none does."""
         # Of a term that was over before, the first night tells already: number 0.
-        return next((term for term in self.year.terms if self.first_after(term.end)), None)
+        return next((term for term in self.year.terms[:-1] if self.first_after(term.end)), None)
 
     @property
     def turn(self) -> int | None:
@@ -86,20 +98,38 @@ class DistrictPlan:
 
 
 def make_plan(
-    district: District, *, size: str | int, seed: int, nights: int, first_night: datetime.date | None = None
+    district: District,
+    *,
+    size: str | int,
+    seed: int,
+    nights: int,
+    first_night: datetime.date | None = None,
+    closing: bool = False,
 ) -> DistrictPlan:
-    """The plan for a size (a name in SIZES or a number of students), in the latest school year of the calendar.
+    """The plan for a size (a name in SIZES or a number of students).
 
-    The first night is a quarter into that year unless given; ValueError says what is wrong with what was asked for.
+    The first night is a quarter into the calendar's latest school year unless given. ``closing`` means the end of that
+    year instead: its last night, the one that closes it, and one with late corrections in the year after.
+
+    Raises:
+        ValueError: says what is wrong with what was asked for.
     """
     years = sorted(district.school_years, key=lambda year: year.first_day)
     if len(years) < 2:
         raise ValueError("The calendar needs two school years or more: transcripts are of the year before.")
-    year = years[-1]
+    within = (index for index, each in enumerate(years) if first_night and first_night <= each.last_day)
+    number = max(1, next(within, len(years) - 1))
+    year = years[number]
     days = year.instructional_days()
+    after: tuple[datetime.date, ...] = ()
+    if closing:
+        nights, first_night = 1, days[-1]
+        after = (year.last_day + _UNTIL_CLOSED, next_year(year.first_day) + _UNTIL_CORRECTED)
     night = first_night or days[len(days) // 4]
     if nights < 1 or night not in days or days.index(night) + nights > len(days):
-        raise ValueError("The nights must be instructional days of the calendar's latest school year.")
+        raise ValueError(
+            "The nights must be instructional days of one school year, of which the calendar has the year before."
+        )
     start = days.index(night)
     begun = sorted(
         (a for a in district.administrations if a.results_begin <= night), key=lambda item: item.results_begin
@@ -110,14 +140,20 @@ def make_plan(
         seed=seed,
         schools=_schools(size),
         year=year,
-        previous=years[-2],
+        previous=years[number - 1],
         days=tuple(days),
         start=start,
-        nights=tuple(days[start : start + nights]),
+        nights=(*days[start : start + nights], *after),
+        regular=nights,
         current=begun[-1],
         past=tuple(begun[:-1]),
         years=tuple(years),
     )
+
+
+def next_year(day: datetime.date) -> datetime.date:
+    """The same weekday 52 weeks later: what a calendar not yet adopted is likely to say."""
+    return day + datetime.timedelta(weeks=52)
 
 
 def _schools(size: str | int) -> tuple[School, ...]:
