@@ -5,8 +5,9 @@ Which students attend which school, in which grade and since when: the SIS's nig
 of the school year in one file. Attendance and transcripts wait for it.
 
 **When it fails:** read the run's note. It names the rule, how many rows, and what to fix in the SIS; fix
-it there, let the SIS write the file again and clear `extract`. When the run is *held*, compare the counts with the
-SIS first: nothing has changed yet, and yesterday's rows are still in place.
+it there, let the SIS write the file again and clear `extract`. When `review` waits, schools are held: answer the
+required action, after comparing its counts with the SIS; until then yesterday's rows of these schools are in place.
+When `review` failed, nobody did in time.
 """
 
 from district import Column, Dataset, Files, Layout

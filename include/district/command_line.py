@@ -221,6 +221,24 @@ def status(
 
 @app.command()
 @_plain_errors
+def undo(
+    run: Annotated[int, typer.Argument(help="The number of the run, as `district status` gives it.")],
+    person: Annotated[str, typer.Option(help="Who decides it.")],
+    reason: Annotated[str, typer.Option(help="Why; it stands in the digest, so name no child.")],
+    keep_later: Annotated[
+        bool, typer.Option("--keep-later", help="Leave the rows that later loads touched, and undo the others.")
+    ] = False,
+) -> None:
+    """Undo a load: the rows that it changed become what they were before it."""
+    from district.load import undo as undoing
+
+    dataset = find_dataset(undoing.dataset_of(run), settings().dags_folder)
+    role = undoing.BY_COMMAND
+    typer.echo(undoing.undo(dataset, run, person=person, role=role, reason=reason, keep_later=keep_later).told)
+
+
+@app.command()
+@_plain_errors
 def resend() -> None:
     """Send the mails that wait, and again those that the mail server refused in the last two weeks."""
     from district.notify.mail import send_again

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,25 @@ FINAL: tuple[State, ...] = (
     "locked",
     "failed",
     "missing",
+    "undone",
+    "restored",
 )
 # States that say that whatever went wrong before is over.
 _MENDED: tuple[State, ...] = ("extracted", "validated", "loaded", "unchanged")
 # Final states that no task tries again by itself.
-_SETTLED: tuple[State, ...] = ("checked", "loaded", "unchanged", "held", "refused", "blocked", "aside", "missing")
+_SETTLED: tuple[State, ...] = (
+    "checked",
+    "loaded",
+    "unchanged",
+    "held",
+    "refused",
+    "blocked",
+    "aside",
+    "missing",
+    "undone",
+)
+# States in which a run stays: what comes under its key again is another run.
+DONE: tuple[State, ...] = ("loaded", "unchanged", "undone")
 SCHOOL_YEAR = "school_year"
 # How the run keys of imports by hand begin; a scheduler's own keys name how the run came about.
 BY_HAND = "cli-"
@@ -75,7 +89,7 @@ def open_run(
     Of an ``unnoticed`` run no other run, digest or mail takes notice. What it is ``about`` are further columns of it.
     """
     latest = find_run(connection, dataset, run_key)
-    if latest is not None and latest.state not in ("loaded", "unchanged"):
+    if latest is not None and latest.state not in DONE:
         for told in (import_issue, hold, school_change):
             connection.execute(delete(told).where(told.c.import_run_id == latest.id))
         fresh: dict[str, Any] = {
@@ -177,6 +191,22 @@ def run_of_delivery(connection: Connection, delivery_id: int) -> Row[Any] | None
     return connection.execute(runs.order_by(import_run.c.loaded_at.desc()).limit(1)).first()
 
 
+def undo_of_delivery(connection: Connection, delivery_id: int) -> Row[Any] | None:
+    """The undo of a delivery's load, unless the delivery has loaded again since."""
+    runs = select(import_run).where(
+        import_run.c.delivery_id == delivery_id, import_run.c.state.in_(("loaded", "restored"))
+    )
+    last = connection.execute(runs.order_by(import_run.c.loaded_at.desc()).limit(1)).first()
+    return last if last is not None and last.state == "restored" else None
+
+
+def newest_undo(connection: Connection, datasets: Iterable[str]) -> int | None:
+    """The newest undo of any of these data sets."""
+    undone = (import_run.c.state == "restored", import_run.c.dataset.in_(list(datasets)))
+    newest: int | None = connection.execute(select(func.max(import_run.c.id)).where(*undone)).scalar_one()
+    return newest
+
+
 def parent_run(connection: Connection, parent: str, partition: str) -> Row[Any] | None:
     """The run of a parent data set that tells how the same night went: one that loaded, else the newest.
 
@@ -185,7 +215,9 @@ def parent_run(connection: Connection, parent: str, partition: str) -> Row[Any] 
     alive = or_(import_run.c.state.in_(FINAL), import_run.c.started_at > func.now() - LONGEST_RUN)
     query = select(import_run).where(import_run.c.dataset == parent, import_run.c.partition == partition)
     loaded = import_run.c.state.in_(("loaded", "unchanged"))
-    query = query.where(~import_run.c.unnoticed, alive).order_by(loaded.desc(), import_run.c.id.desc())
+    query = query.where(~import_run.c.unnoticed, import_run.c.kind != "undo", alive).order_by(
+        loaded.desc(), import_run.c.id.desc()
+    )
     return connection.execute(query.limit(1)).first()
 
 

@@ -17,8 +17,10 @@ from district.extract.arriving import arrive, carry_forward, night_of
 from district.extract.changed import stage_delivery
 from district.extract.staging import drop_staging, is_staged
 from district.layout import Layout
+from district.load.batch import Batch
 from district.load.judging import judge_load, reason_of
-from district.load.loader import Loader, lock
+from district.load.loader import make_changes
+from district.load.lock import lock
 from district.review.decisions import mark_used
 from district.review.holds import record_changes
 from district.review.tables import hold
@@ -196,8 +198,8 @@ def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
             _give_way(connection, dataset, run, last)
             return
         signed = check_strict(connection, dataset, run) if run.kind == "semester_change" and not preview else []
-        loader = Loader(connection, dataset, run)
-        changes, judgement = judge_load(connection, dataset, run, loader, last, preview=preview)
+        batch = Batch(connection, dataset, run)
+        changes, judgement = judge_load(batch, last, preview=preview)
         told = {
             "state": "held" if judgement.whole else "validated" if preview else "loaded",
             "reason": reason_of(judgement, len(changes.schools)),
@@ -209,7 +211,7 @@ def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
         elif judgement.whole:
             import_log.update_run(connection, run.id, **told)
         else:
-            loader.apply(changes)
+            make_changes(batch, changes)
             mark_used(connection, signed, run.id)
             import_log.update_run(connection, run.id, loaded_at=func.clock_timestamp(), **told)
     if preview:
@@ -246,7 +248,7 @@ def _goes_on(run: Row[Any], *states: State) -> bool:
     Raises:
         ImportStopped: an earlier step stopped the run; says again why.
     """
-    if run.state in ("loaded", "unchanged"):
+    if run.state in import_log.DONE:
         return False
     if run.state in states and run.plan is not None:
         return True

@@ -38,10 +38,17 @@ COLUMNS = {
     "withdrawn": "with-drawn",
 }
 # Columns of text that the whole headings take.
-WIDE = 110
+WIDE = 116
 # Issues that a note names.
 NOTED = 5
-STATE_STYLES = {"loaded": "green", "unchanged": "green", "validated": "cyan", "held": "yellow"}
+STATE_STYLES = {
+    "loaded": "green",
+    "unchanged": "green",
+    "validated": "cyan",
+    "held": "yellow",
+    "undone": "yellow",
+    "restored": "cyan",
+}
 SEVERITY_STYLES = {"critical": "red", "warning": "yellow", "info": "dim"}
 
 
@@ -49,6 +56,7 @@ def print_runs(console: Console, runs: Iterable[Any], title: str = "") -> None:
     """The table of runs, which have the counts as attributes."""
     wide = console.width >= WIDE
     table = RichTable(title=title or None, title_justify="left", box=SIMPLE_HEAD, padding=(0, int(wide), 0, 0))
+    table.add_column("run", justify="right", no_wrap=True)
     table.add_column("data set", no_wrap=True)
     for name in COLUMNS.values():
         heading = name.replace("-", "" if wide else "-\n")
@@ -58,7 +66,8 @@ def print_runs(console: Console, runs: Iterable[Any], title: str = "") -> None:
         style = STATE_STYLES.get(run.state, "red")
         what = run.dataset if run.partition == str(run.night) else f"{run.dataset}\n{run.partition}"
         what += "\n(released)" if run.kind == "release" else ""
-        table.add_row(escape(what), *(f"{getattr(run, each):,}" for each in COLUMNS), f"[{style}]{run.state}[/]")
+        counts = [f"{getattr(run, each):,}" for each in COLUMNS]
+        table.add_row(str(run.id), escape(what), *counts, f"[{style}]{run.state}[/]")
     # A line that is too long looks bad; a number without its last digits is wrong.
     needed = console.measure(table, options=console.options.update(width=500)).maximum
     table.width = needed if needed > console.width else None
@@ -205,7 +214,7 @@ def note(dataset: Dataset, run_key: str) -> str:
 
 def _counts(run: Row[Any]) -> str:
     counts = " · ".join(f"{name} {run._mapping[name]:,}" for name in import_log.COUNTS if name != "superseded")
-    return f"**{run.state.upper()}** {run.partition}: {counts.replace('read', 'processed', 1)}"
+    return f"**{run.state.upper()}** {run.partition} (run {run.id}): {counts.replace('read', 'processed', 1)}"
 
 
 def _released(connection: Connection, run: Row[Any]) -> list[Row[Any]]:

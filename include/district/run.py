@@ -19,6 +19,8 @@ State = Literal[
     "locked",
     "failed",
     "missing",
+    "undone",
+    "restored",
 ]
 
 

@@ -61,7 +61,7 @@ def _record(dataset: Dataset, run_key: str, stopped: ImportStopped) -> None:
     try:
         with engine().begin() as connection:
             run = import_log.find_run(connection, dataset, run_key)
-            if run is not None and run.state != "loaded":
+            if run is not None and run.state not in ("loaded", "undone"):
                 reason = {"state": stopped.state, "reason": str(stopped), "rule_id": stopped.rule_id}
                 import_log.update_run(connection, run.id, **reason)
     except (SQLAlchemyError, SettingsError):

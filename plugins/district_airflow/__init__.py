@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from district_airflow.rollover import rollover_dag
     from district_airflow.semester_change import semester_change_dag
     from district_airflow.timetables import administrations
+    from district_airflow.undo import undo_dag
 
-__all__ = ["administrations", "digest_dag", "import_dag", "rollover_dag", "semester_change_dag"]
+__all__ = ["administrations", "digest_dag", "import_dag", "rollover_dag", "semester_change_dag", "undo_dag"]
 
 # Looked up when first used: the plugin is read by every Airflow process, and most of them build no DAG.
 _HOMES = {
@@ -21,6 +22,7 @@ _HOMES = {
     "import_dag": "imports",
     "rollover_dag": "rollover",
     "semester_change_dag": "semester_change",
+    "undo_dag": "undo",
 }
 
 

@@ -20,7 +20,7 @@ FILES = sorted(DAGS.glob("*.py"))
 CHANGE = "_semester_change"
 OTHER_IDS = {stem: [stem, stem + CHANGE] for stem in ("enrollment", "attendance", "transcripts")}
 # DAG files that import no data set.
-NO_DATASET = {"nightly_digest", "school_year_rollover"}
+NO_DATASET = {"nightly_digest", "school_year_rollover", "undo_import"}
 DATASET_FILES = [file for file in FILES if file.stem not in NO_DATASET]
 
 
@@ -141,7 +141,8 @@ def test_parsed_dag_reads_back(parsed: Parsed) -> None:
 
     for dag in parsed.dags:
         read = DagSerialization.from_dict(dag["serialized"])
-        assert read.timetable.partitioned
+        # What only a person starts has no night of its own.
+        assert read.timetable.partitioned or dag["dag_id"] == "undo_import"
         if read.timetable.can_be_scheduled and not list(read.timetable.asset_condition.iter_assets()):
             next_run = read.timetable.next_dagrun_info_v2(last_dagrun_info=None, restriction=read._time_restriction)
             assert next_run is None or next_run.partition_key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -150,7 +151,7 @@ def test_an_approval_is_recorded_loads_and_tells_those_who_wait(held: Place, air
     assert [event.extra for event in airflow.events] == [{"state": "loaded", "run": released["id"]}]
     note = airflow.xcom["note"]
     assert f"Approved by {PERSON} (data_person): Two classes moved to the annex." in note
-    assert f"Then released: **LOADED** {NIGHT}: processed 60 · " in note
+    assert re.search(rf"Then released: \*\*LOADED\*\* {NIGHT} \(run \d+\): processed 60 · ", note)
 
 
 def test_a_released_run_is_released_once_however_often_it_is_cleared(held: Place, airflow: Airflow) -> None:

@@ -23,6 +23,7 @@ from databases import TEMPLATE, checkpoint, copied_database, copy_database
 from district import pipeline
 from district.database import migrate
 from district.demo.postgres import Server, ensure_database, remove_server, start_server
+from district.load.undo import undo
 from district.notify.mail import send_digest
 from district.run import ImportStopped, Locked
 from district.settings import settings
@@ -118,6 +119,14 @@ def in_process(work: Callable[[str], str], environment: dict[str, str], run_key:
         states.put(state)
 
 
+def undo_alone(run_key: str) -> str:
+    try:
+        undo(OPEN, 2, person="Ada Rowe", role="data_person", reason="Another district's file", run_key=run_key)
+    except ImportStopped as stopped:
+        return stopped.state
+    return "restored"
+
+
 def linger(run_key: str) -> str:
     """Killed after the commit and before anybody was told of it."""
     whole_night(run_key)
@@ -127,7 +136,7 @@ def linger(run_key: str) -> str:
 
 def keep_the_lock(run_key: str) -> str:
     from district.database import engine
-    from district.load.loader import lock
+    from district.load.lock import lock
 
     with engine().begin() as connection:
         lock(connection, OPEN, NIGHT)
@@ -223,6 +232,42 @@ def test_75_a_kill_at_any_point_leaves_the_old_rows_or_the_new(
             assert work(RUN) in ("loaded", "unchanged"), reasons(place)
             check_told_once(place, night.new)
     assert killed >= KILLS // 3
+
+
+def test_a_kill_at_any_point_of_an_undo_leaves_the_load_or_what_was_before_it(
+    forks: ForkServerContext, night: Night
+) -> None:
+    with night.again() as place:
+        old = place.table_hash()
+    copy_database(night.server, "validated", "loaded")
+    with working_in(dataclasses.replace(night.place, url=night.server.url("loaded", role=TEMPLATE))) as place:
+        assert load_alone(RUN) == "loaded"
+        new = place.table_hash()
+    start(forks, os.path.basename, night.place).join()
+    seconds, killed = float("inf"), 0
+    points = 8
+    for point in range(-2, points):  # the first two are measured
+        with night.again("loaded") as place:
+            process = start(forks, undo_alone, place, "undo")
+            took = lasted(process, seconds * (point + 0.5) / points if point >= 0 else None)
+            if kill(process):
+                killed += 1
+            else:
+                seconds = min(seconds, took)
+            states = [row["state"] for row in reasons(place)]
+            assert (place.table_hash(), states) in (
+                (new, ["loaded", "loaded"]),
+                (old, ["loaded", "undone", "restored"]),
+            ), point
+            assert undo_alone("undo") == "restored"
+            assert undo_alone("another") == "held"
+            assert place.table_hash() == old
+            its = "(select id from import_log.import_run where state = 'restored')"
+            assert count(place, f"import_log.row_history where import_run_id = {its}") == 500 + 300 + 100
+            assert count(place, f"import_log.decision where kind = 'undo' and used_by = {its}") == 1
+            assert count(place, "import_log.carry") == 0
+            assert count(place, "import_log.quarantined_row where state = 'open'") == 0
+    assert killed >= points // 3
 
 
 def test_76_a_kill_after_the_commit_and_a_retry_that_has_nothing_to_do(forks: ForkServerContext, night: Night) -> None:

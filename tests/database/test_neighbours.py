@@ -13,7 +13,7 @@ import pytest
 from district import pipeline
 from district.database import engine
 from district.dataset import Column, Dataset, Files, Parent
-from district.load.loader import lock
+from district.load.lock import lock
 from district.notify.mail import queue_digest
 from district.run import ImportStopped, Locked
 from district.settings import _read_district, settings

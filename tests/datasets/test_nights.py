@@ -17,9 +17,11 @@ from district.dataset import Dataset
 from district.pipeline import extract, finish, load, validate
 from district.run import RunSummary
 from district.settings import settings
-from district.synthetic import generate, generate_rollover
+from district.synthetic import Mishap, generate, generate_rollover
+from district.synthetic.fate import SCHOOL_COUNTS
+from mailing import mail_server, subjects
 
-COUNTS = ("rejected", "superseded", "warnings", "inserted", "updated", "unchanged", "withdrawn", "state")
+COUNTS = ("rejected", "superseded", "warnings", "inserted", "updated", "unchanged", "withdrawn", "held", "state")
 
 
 @pytest.fixture
@@ -54,6 +56,14 @@ def found(summary: RunSummary) -> dict[str, Any]:
     return {"table": {"processed": summary.read, **table}, "issues": issues}
 
 
+def by_school(summary: RunSummary) -> dict[str, dict[str, Any]]:
+    """What the import log says of each school, as expected.json writes it."""
+    query = text("select * from import_log.school_change where import_run_id = :run")
+    with engine().connect() as connection:
+        rows = connection.execute(query, {"run": summary.id}).mappings()
+        return {row["school_id"]: {name: row[name] for name in (*SCHOOL_COUNTS, "held")} for row in rows}
+
+
 def quarantined(summary: RunSummary) -> set[int]:
     query = text("select source_line from import_log.quarantined_row where import_run_id = :run")
     with engine().connect() as connection:
@@ -70,6 +80,15 @@ def test_the_nights_of_a_change_of_term_import_as_foretold(drop: Path, tmp_path:
     year = max(settings().district.school_years, key=lambda each: each.end_year)
     generate(tmp_path / "district", seed=3, nights=3, first_night=year.terms[0].end)
     import_as_foretold(tmp_path / "district", drop)
+
+
+def test_schools_with_a_mishap_are_held_for_a_night(drop: Path, tmp_path: Path) -> None:
+    mishaps = tuple(Mishap.read(text) for text in ("2:lunch_code_typo:0103", "2:half_missing:0101"))
+    generate(tmp_path / "district", nights=3, mishaps=mishaps)
+    with mail_server(tmp_path / "mail") as mail:
+        import_as_foretold(tmp_path / "district", drop)
+    # The data sets that wait for enrollment hold the same schools, and ask nobody.
+    assert subjects(mail) == ["enrollment of 2026-10-19: loaded, and 2 schools are held"]
 
 
 def test_the_end_of_a_year_imports_as_foretold(drop: Path, tmp_path: Path) -> None:
@@ -108,8 +127,9 @@ def import_as_foretold(district: Path, drop: Path) -> None:
         shutil.copy(district / run["folder"] / run["file"], drop)
         summary = imported(datasets[name], run["partition"], f"{key}-{name}")
         issues = {rule: (issue["severity"], issue["count"]) for rule, issue in run["issues"].items()}
-        table = {count: run["table"][count] for count in ("processed", *COUNTS)}
-        assert found(summary) == {"table": table, "issues": issues}, (key, name)
+        assert found(summary) == {"table": run["table"], "issues": issues}, (key, name)
+        if "schools" in run:
+            assert by_school(summary) == run["schools"], (key, name)
         hidden = {
             line
             for each in expected["defects"]

@@ -1,4 +1,4 @@
-"""A semester change, live: the nightly imports step aside, two people are asked, and the night after all is as before."""
+"""A semester change, live: the nightly imports step aside, two people are asked, and then all is as before."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def bring_semester_change(live: Live, folder: Path) -> Changed:
         dag = f"{name}_semester_change"
         told.asked[name] = _wait_for_question(live, dag, runs[name], "acknowledge")
         if name == "enrollment":
-            told.waiting = live.states("attendance_semester_change", runs["attendance"])
+            told.waiting = live.until("attendance to wait", lambda: _waiting(live, runs["attendance"]))
             told.rows_while_asked = _standing(live)
         _acknowledge(live, dag, runs[name], told.asked[name])
         told.signed[name] = _wait_for_question(live, dag, runs[name], "sign_off")
@@ -99,6 +99,12 @@ def _wait_for_question(live: Live, dag: str, run_id: str, task_id: str) -> dict[
         return live.ask("GET", f"dags/{dag}/dagRuns/{quoted}/taskInstances/{task_id}/-1/hitlDetails")
 
     return live.until(f"the question {task_id} of {dag}", look)
+
+
+def _waiting(live: Live, run_id: str) -> dict[str, str] | None:
+    """The tasks of attendance, once it has looked for enrollment in vain."""
+    states = live.states("attendance_semester_change", run_id)
+    return states if states["extract"] == "up_for_reschedule" else None
 
 
 def _acknowledge(live: Live, dag: str, run_id: str, asked: dict[str, Any]) -> None:

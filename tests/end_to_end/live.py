@@ -224,8 +224,11 @@ def drop(file: Path, live: Live, *, content: bytes | None = None) -> None:
 
 
 @contextlib.contextmanager
-def live_district() -> Iterator[Live]:
-    """Starts it all on free ports, with the project's own DAGs and suites; nothing of it is left at the end."""
+def live_district(**settings: str) -> Iterator[Live]:
+    """Starts it all on free ports, with the project's own DAGs and suites; nothing of it is left at the end.
+
+    ``settings`` are the importer's own, where others than the demo's are wanted.
+    """
     with tempfile.TemporaryDirectory(prefix="district-live-", dir="/tmp") as folder:
         place = Place(Path(folder))
         processes = Processes()
@@ -235,13 +238,13 @@ def live_district() -> Iterator[Live]:
             shutil.copytree(PROJECT / name, place.root / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(FACTS, place.root / FACTS.name)
         try:
-            yield _started(place, processes)
+            yield _started(place, processes, settings)
         finally:
             processes.stop_all()
             remove_server(place.root)
 
 
-def _started(place: Place, processes: Processes) -> Live:
+def _started(place: Place, processes: Processes, settings: Mapping[str, str]) -> Live:
     server = start_server(place.root, log=place.logs / "postgres.log", settings={"fsync": "off"})
     processes.add(server.running)
     for name in ("airflow", "district"):
@@ -251,8 +254,8 @@ def _started(place: Place, processes: Processes) -> Live:
     catcher = [sys.executable, "-m", "district.demo.mail_catcher", "--port", str(port), "--folder", str(place.mail)]
     processes.add(start("mail catcher", catcher, log=place.logs / "mail-catcher.log", environment={"PATH": ""}))
     folders = {f"{name}_folder": place.root / name for name in EDITED}
-    edited = {**folders, "file": place.root / FACTS.name}
-    airflow = configure(place, server, smtp_port=port, settings={name: str(path) for name, path in edited.items()})
+    edited = {name: str(path) for name, path in {**folders, "file": place.root / FACTS.name}.items()}
+    airflow = configure(place, server, smtp_port=port, settings={**edited, **settings})
     environment = {**airflow.environment, "AIRFLOW__CORE__DAGS_FOLDER": str(folders["dags_folder"])}
     airflow = dataclasses.replace(airflow, environment=environment)
     migrate(airflow)

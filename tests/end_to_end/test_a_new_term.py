@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(1800)
 @pytest.fixture(scope="module")
 def term_live() -> Iterator[Live]:
     """A district of its own, over before the others begin: its nights are later than theirs."""
-    with live_district() as running:
+    with live_district(poll_seconds="5") as running:
         yield running
 
 

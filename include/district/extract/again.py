@@ -32,7 +32,7 @@ def stage_again(dataset: Dataset, held: Row[Any], run_key: str) -> int:
         # The same key may have released what an earlier file of the held run was about.
         if (
             run is not None
-            and run.state in ("loaded", "unchanged")
+            and run.state in import_log.DONE
             and (run.about_id, run.delivery_id) == (held.id, held.delivery_id)
         ):
             return int(run.id)

@@ -298,6 +298,8 @@ def versions_of(
         crosswalk_version(connection, dataset),
         # Rules may ask whether a day instructs, and when the school year begins.
         repr(settings().district.school_years),
+        # After an undo neither these rows nor their parents stand as the last load left or saw them.
+        repr(import_log.newest_undo(connection, (dataset.name, *(parent.dataset for parent in dataset.parents)))),
         *(repr(change_facts(settings().district, night)) for _ in range(strict)),
     ]
     parents = []

@@ -11,17 +11,16 @@ from district.calendar.record import recorded_calendar
 from district.calendar.standing import closed_years
 from district.calendar.strictness import gate_for
 from district.dataset import Dataset
+from district.load.batch import Batch
+from district.load.deciding import Changes, Decider
 from district.load.gate import PARENT_HELD, Judgement, Reason, judge
-from district.load.loader import Changes, Loader
 from district.review import decisions, holds
 from district.review.tables import WHOLE
 from district.settings import settings
 from district.tables import import_issue
 
 
-def judge_load(
-    connection: Connection, dataset: Dataset, run: Row[Any], loader: Loader, last: Row[Any] | None, *, preview: bool
-) -> tuple[Changes, Judgement]:
+def judge_load(batch: Batch, last: Row[Any] | None, *, preview: bool) -> tuple[Changes, Judgement]:
     """What the load would do once what is held is left out, and what is held; the preview and the holds are written.
 
     Whether a person has let something through is asked here, in the load's own transaction.
@@ -29,8 +28,9 @@ def judge_load(
     Raises:
         Held: the run is a release, and nothing lets it through any more.
     """
+    connection, dataset, run, decider = batch.connection, batch.dataset, batch.run, Decider(batch)
     gate = gate_for(dataset, run.night)
-    changes = loader.changes(gate, last)
+    changes = decider.changes(gate, last)
     relied_on = decisions.relied_on(connection, dataset, run)
     judgement = judge(
         gate,
@@ -39,8 +39,8 @@ def judge_load(
         parts=changes.parts,
         last_read=last.read if last is not None else 0,
         stopping=[
-            *_stopping(connection, run, first=loader.first and (gate.first or settings().first_load) == "hold"),
-            *(() if loader.first else _amends(connection, dataset, run, changes)),
+            *_stopping(connection, run, first=batch.first and (gate.first or settings().first_load) == "hold"),
+            *(() if batch.first else _amends(connection, dataset, run, changes)),
         ],
         waiting=_held_by_parents(connection, dataset, run),
         approved=decisions.schools_of(relied_on),
@@ -51,7 +51,7 @@ def judge_load(
         if not judgement.whole:
             decisions.mark_used(connection, relied_on, run.id)
         holds.supersede(connection, dataset, run)
-    return loader.hold(changes, judgement), judgement
+    return decider.hold(changes, judgement), judgement
 
 
 def reason_of(judgement: Judgement, schools: int) -> str:
@@ -68,7 +68,7 @@ def reason_of(judgement: Judgement, schools: int) -> str:
 
 
 def _stopping(connection: Connection, run: Row[Any], *, first: bool) -> list[Reason]:
-    """What holds the delivery as a whole, besides its counts: rules of the suite, or that it is the first."""
+    """What holds the delivery as a whole, besides its counts: the suite's rules, that it is the first, or an undo."""
     rules = select(import_issue.c.rule_id, import_issue.c.title, import_issue.c.fix).where(
         import_issue.c.import_run_id == run.id, import_issue.c.fate == "hold"
     )
@@ -79,6 +79,10 @@ def _stopping(connection: Connection, run: Row[Any], *, first: bool) -> list[Rea
     if first:
         text = "It would be the first load of this table: compare its counts with the SIS and approve the baseline."
         reasons.append(Reason(school_id=WHOLE, rule_id="gate.first", text=text))
+    undone = import_log.undo_of_delivery(connection, run.delivery_id)
+    if undone is not None and not run.run_key.startswith(import_log.BY_HAND):
+        text = f"The file is, to the byte, a delivery that was taken back ({undone.reason})."
+        reasons.append(Reason(school_id=WHOLE, rule_id="delivery.undone", text=text))
     return reasons
 
 

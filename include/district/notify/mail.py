@@ -27,7 +27,7 @@ ISSUES_SHOWN = 5
 # Nights without a run after which a data set is no longer missed.
 REMEMBERED_NIGHTS = 14
 # A run that stepped aside was not meant to load; the calendar has another in its place.
-_GOOD = ("loaded", "unchanged", "aside")
+_GOOD = ("loaded", "unchanged", "restored", "aside")
 # SMTP: from this code on, trying again will not help.
 _PERMANENT = 500
 
@@ -44,7 +44,7 @@ def queue_failure(connection: Connection, run_id: int) -> None:
     """Queues the mail that goes out at once when a run did not load, or a person must decide; once per failure."""
     run = connection.execute(select(import_run).where(import_run.c.id == run_id)).one()
     review = review_of(connection, run)
-    if run.state in _GOOD and review is None:
+    if run.state in (*_GOOD, "undone") and review is None:
         return
     subject = f"{run.dataset} of {run.partition}: {run.state}"
     if run.state in _GOOD:
@@ -106,8 +106,10 @@ def queue_digest(connection: Connection, night: datetime.date) -> int:
         return 0
     shown = _standing(runs)
     bad = [run for run in shown if run.state not in _GOOD]
-    aside = sum(run.state == "aside" for run in shown)
-    outcome = f"{len(bad)} of {len(shown)} did not load" if bad else f"{len(shown) - aside} loaded"
+    apart = {state: sum(run.state == state for run in shown) for state in ("restored", "aside")}
+    meant = len(shown) - apart["restored"]
+    outcome = f"{len(bad)} of {meant} did not load" if bad else f"{meant - apart['aside']} loaded"
+    outcome += f", {apart['restored']} undone" if apart["restored"] else ""
     outcome += ", schools are held" if any(run.state == "loaded" and run.reason for run in shown) else ""
     subject = f"Imports of {night}: {outcome}" + (" (addition)" if earlier else "")
     owners = sorted({run.owner for run in runs}) or ["data_person"]
@@ -247,7 +249,11 @@ def _told(connection: Connection, run: Row[Any], question: str) -> dict[str, Any
 
 
 def _headline(connection: Connection, runs: list[Row[Any]]) -> str:
-    """The mail in one sentence, for those who read no further."""
+    """The mail in a sentence, or two where a load was undone, for those who read no further."""
+    undone = [run.dataset for run in runs if run.state == "restored"]
+    if undone:
+        others = [run for run in runs if run.state != "restored"]
+        return f"Undone by a person: {', '.join(undone)}." + (f" {_headline(connection, others)}" if others else "")
     bad = [run for run in runs if run.state not in _GOOD]
     if not runs:
         return "No import ran."

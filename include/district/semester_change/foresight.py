@@ -12,8 +12,9 @@ from district.database import engine
 from district.dataset import Dataset
 from district.import_log import update_run
 from district.issues import count_warnings, record_issue
+from district.load.batch import Batch
+from district.load.deciding import Decider
 from district.load.gate import Judgement, SchoolChange
-from district.load.loader import Loader
 from district.review.holds import record_changes
 from district.validate.rules import Rule
 
@@ -27,7 +28,7 @@ def foresee(dataset: Dataset, run: Row[Any], last: Row[Any] | None) -> None:
     """Writes down what the load would do to each school, and warns of what a semester change gets wrong."""
     gate = gate_for(dataset, run.night)
     with engine().connect() as connection, connection.begin() as transaction:
-        schools = Loader(connection, dataset, run).changes(gate, last).schools
+        schools = Decider(Batch(connection, dataset, run)).changes(gate, last).schools
         transaction.rollback()
     with engine().begin() as connection:
         record_changes(connection, run.id, schools, Judgement(reasons=(), held=frozenset(), whole=False))

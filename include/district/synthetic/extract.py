@@ -12,13 +12,10 @@ from typing import IO, Any
 import numpy as np
 
 from district.synthetic.defects import Injection
-from district.synthetic.fate import SCHOOL_COUNTS, Fate, by_school
+from district.synthetic.fate import Fate
 from district.synthetic.mishaps import Mishaps, Strike
 from district.synthetic.sheet import Sheet
-
-COUNTS = ("processed", "rejected", "superseded", "warnings", "inserted", "updated", "unchanged", "withdrawn", "held")
-SETTLED = ("inserted", "updated", "unchanged", "rejected", "superseded", "held")
-"""What becomes of a processed row: exactly one of these."""
+from district.synthetic.tally import Tally
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,16 +72,14 @@ class Extracts:
     ) -> None:
         self.source = source
         self._strikes = mishaps.strikes(source.dataset) if mishaps else ()
-        self._held = mishaps.held(source.dataset) if mishaps else {}
         self.nights = list(paths)
         self._defects = defects
         self._paths = paths
         self._truth = truth
         self._files = [path.open("wb") for path in paths.values()]
         self._line = [1] * len(paths)
-        self._tables = [dict.fromkeys(COUNTS, 0) for _ in paths]
-        self._schools: list[dict[str, dict[str, int]]] = [{} for _ in paths]
-        self._issues: list[dict[str, dict[str, Any]]] = [{} for _ in paths]
+        held = mishaps.held(source.dataset) if mishaps else {}
+        self._tallies = [Tally(held.get(night, frozenset())) for night in range(len(paths))]
         if source.header:
             for night, file in enumerate(self._files):
                 file.write((source.header + source.newline).encode(source.encoding))
@@ -99,7 +94,7 @@ class Extracts:
         table = np.zeros(len(sheet), dtype=np.int64)
         version = np.ones(len(sheet), dtype=np.int64)
         loaded_by = np.zeros((len(self.nights), len(sheet)), dtype=bool)
-        for night in range(len(self.nights)):
+        for night, tally in enumerate(self._tallies):
             for edit in sheet.edits:
                 if edit.night == night:
                     version[edit.row] += 1
@@ -117,45 +112,15 @@ class Extracts:
                     fate.add_defect(injection, position)
             for position, (strike, mask) in enumerate(struck):
                 fate.add_mishap(strike, mask, position)
-                self._count_critical(night, strike.kind.rule_id, int(mask.sum()))
+                tally.add_issue(strike.kind.rule_id, "critical", int(mask.sum()))
             if known is not None:
-                rule_id = f"{self.source.dataset}.parent.enrollment"
                 orphans = fate.add_orphans(known[night])
-                self._count_critical(night, rule_id, orphans, caused=orphans)
+                tally.add_issue(f"{self.source.dataset}.parent.enrollment", "critical", orphans, caused=orphans)
             self._write(night, sheet, fate.present, active, struck)
-            table = self._settle(night, sheet, table, fate)
+            table = tally.settle(table, fate, sheet.columns.get("school_id"), _schools_sent(sheet, active))
             loaded_by[night] = table != 0
         self._write_truth(sheet, injections)
         return loaded_by
-
-    def _count_critical(self, night: int, rule_id: str, rows: int, *, caused: int = 0) -> None:
-        if rule_id and rows:
-            self._issue(night, rule_id, "critical", rows, caused=caused)
-
-    def _settle(self, night: int, sheet: Sheet, table: np.ndarray, fate: Fate) -> np.ndarray:
-        """Counts the night; the table after it, as ``Fate.changes`` takes it."""
-        changes = fate.changes(table)
-        held = np.zeros(len(sheet), dtype=bool)
-        if "school_id" in sheet.columns:
-            schools = np.array(sheet.columns["school_id"])
-            held = np.isin(schools, list(self._held.get(night, ())))
-            for school_id, counts in by_school(schools, changes).items():
-                total = self._schools[night].setdefault(school_id, dict.fromkeys(SCHOOL_COUNTS, 0))
-                for name, count in counts.items():
-                    total[name] += count
-        new, changed, gone = (changes[name] for name in ("new", "changed", "gone"))
-        for name, rows in {
-            "processed": fate.present,
-            "rejected": fate.present & fate.rejected,
-            "inserted": new & ~held,
-            "updated": changed & ~held,
-            "unchanged": changes["unchanged"],
-            "withdrawn": gone & ~held,
-            "held": (new | changed) & held,
-        }.items():
-            self._tables[night][name] += int(rows.sum())
-        loaded = (new | changed) & ~held
-        return np.where(loaded, fate.content, np.where(gone & ~held, -table, table))
 
     def _write(
         self,
@@ -194,10 +159,8 @@ class Extracts:
 
     def _report(self, night: int, injection: Injection, line: int) -> None:
         kind = injection.kind
-        counts = self._tables[night]
         if kind.twin:
-            counts["processed"] += 1
-            counts["rejected" if kind.verdict == "REJECT" else "superseded"] += 1
+            self._tallies[night].add_twin(kind)
         if kind.once and injection.since != night:
             return
         entry: dict[str, Any] = {"night": self.nights[night], "dataset": self.source.dataset, "kind": kind.name}
@@ -205,14 +168,7 @@ class Extracts:
         if kind.twin:
             entry["second_line"] = line + 1
         self._defects.write(json.dumps(entry) + "\n")
-        if kind.rule_id:
-            self._issue(night, kind.rule_id, kind.reported, kind.findings)
-            counts["warnings"] += kind.findings if kind.reported == "warning" else 0
-
-    def _issue(self, night: int, rule_id: str, severity: str, count: int, *, caused: int = 0) -> None:
-        issue = self._issues[night].setdefault(rule_id, {"severity": severity, "count": 0, "caused": 0})
-        issue["count"] += count
-        issue["caused"] += caused
+        self._tallies[night].add_issue(kind.rule_id, kind.reported, kind.findings)
 
     def _write_truth(self, sheet: Sheet, injections: list[Injection]) -> None:
         last = len(self.nights) - 1
@@ -232,25 +188,26 @@ class Extracts:
         return [known[text] for text in texts]
 
     def close(self) -> dict[str, dict[str, Any]]:
-        """Closes the files; per night the file's name, the run table and the issues."""
-        result = {}
-        for night, (key, path) in enumerate(self._paths.items()):
-            self._files[night].close()
-            table = self._tables[night]
-            settled = sum(table[name] for name in SETTLED)
-            if table["processed"] != settled:
-                raise AssertionError(f"{path.name}: the expected counts do not add up.")
-            held, schools = self._held.get(night, frozenset()), dict(sorted(self._schools[night].items()))
-            all_held = bool(held) and held >= schools.keys()
-            result[key] = {
-                "folder": path.parent.name,
-                "file": path.name,
-                "table": {**table, "state": "held" if all_held else "loaded"},
-                "issues": dict(sorted(self._issues[night].items())),
-            }
-            if schools:
-                result[key]["schools"] = {name: {**counts, "held": name in held} for name, counts in schools.items()}
-        return result
+        """Closes the files; per night where the file lies and what is to be expected of it."""
+        for file in self._files:
+            file.close()
+        return {
+            key: {"folder": path.parent.name, "file": path.name, **tally.expected()}
+            for (key, path), tally in zip(self._paths.items(), self._tallies, strict=True)
+        }
+
+
+def _schools_sent(sheet: Sheet, active: list[Injection]) -> list[str] | None:
+    """The school of each row as the file has it, with the defects that are in it."""
+    if "school_id" not in sheet.columns:
+        return None
+    schools = list(sheet.columns["school_id"])
+    for injection in active:
+        if injection.kind.change and not injection.kind.extra:
+            fields = sheet.row(injection.row)
+            injection.kind.change(fields)
+            schools[injection.row] = fields["school_id"]
+    return schools
 
 
 def truth_header(source: Source) -> str:

@@ -7,7 +7,8 @@ import numpy as np
 from district.synthetic.defects import Injection
 from district.synthetic.mishaps import Strike
 
-SCHOOL_COUNTS = ("standing", "new", "changed", "unchanged", "gone", "rejected", "unknown_codes", "orphans")
+KEPT_OUT = ("rejected", "unknown_codes", "orphans")
+SCHOOL_COUNTS = ("standing", "new", "changed", "unchanged", "gone", *KEPT_OUT)
 
 
 class Fate:
