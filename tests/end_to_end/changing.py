@@ -128,7 +128,7 @@ def _settle(live: Live, dag: str, run_id: str, task_id: str, person: str, choice
         if task["state"] == "awaiting_input" and task["try_number"] not in answered:
             answered.add(task["try_number"])
             live.airflow.api(person).answer(dag, run_id, task_id, choice, **form)
-        return bool(task["state"] == "success")
+        return task["state"] in ("success", "skipped")
 
     live.until(f"{task_id} of {dag} to end", look)
 
