@@ -243,6 +243,21 @@ def test_a_newer_delivery_takes_the_place_of_one_that_is_held(loaded: Place) -> 
         say()
 
 
+@pytest.mark.parametrize("preview", [False, True])
+def test_the_last_loaded_file_sent_again_takes_the_place_of_one_that_is_held_as_a_whole(
+    loaded: Place, preview: bool
+) -> None:
+    few = csv_bytes(children(20))
+    assert loaded.night(few, age=8000, night="2026-11-19", run_key=KEY).state == "held"
+    say()
+    sent = loaded.drop(csv_bytes(children()), age=60)
+    by_hand = {"file": sent, "preview": True} if preview else {}
+    assert loaded.run(night="2026-11-20", **by_hand).state == "unchanged"
+    assert set(states(loaded)) == ({"approved"} if preview else {"superseded"})
+    assert released() == ("loaded" if preview else "run.overtaken")
+    assert len(loaded.standing()) == (20 if preview else 40)
+
+
 def test_without_loads_all_but_the_schools_that_tripped(place: Place) -> None:
     """Small schools trip the district together; a large one trips by itself."""
     rows = [child(n, school_id=f"{200 + n // 15:04d}") for n in range(300)]

@@ -26,7 +26,7 @@ from district.extract.scope import check_scope, may_come
 from district.extract.shape import check_shape
 from district.extract.staging import drop_staging
 from district.layout import Layout, choose_layout, layouts_of, with_fields
-from district.review.holds import held_schools
+from district.review.holds import held_schools, supersede
 from district.run import Aside, Blocked, Held, NotArrived, Refused, RunKind, RunSummary
 from district.semester_change.nights import change_facts, check_calendar
 from district.settings import settings
@@ -113,14 +113,14 @@ def arrive(
         last = _last_of_delivery(connection, dataset, partition, delivery_id, judged) if delivery_id else None
         if last is not None and last.versions == versions:
             import_log.update_run(connection, run_id, delivery_id=delivery_id)
-            return carry_forward(connection, dataset, run_id, last)
+            return _sent_again(connection, dataset, run_id, last, preview=preview)
     landed = land(arrival.path, config.landed_folder, member=dataset.extract.member)
     with engine().begin() as connection:
         delivery_id = import_log.record_delivery(connection, dataset, arrival, landed)
         import_log.update_run(connection, run_id, delivery_id=delivery_id)
         last = _last_of_delivery(connection, dataset, partition, delivery_id, judged)
         if last is not None and last.versions == versions:
-            return carry_forward(connection, dataset, run_id, last)
+            return _sent_again(connection, dataset, run_id, last, preview=preview)
         if landed.size and not landed.final_newline and import_log.always_ends_with_newline(connection, dataset):
             message = f"{arrival.path.name} ends inside a line, unlike every earlier delivery; transfer it again."
             raise Refused(message, rule_id="file.truncated")
@@ -267,6 +267,15 @@ def _check_parents(dataset: Dataset, partition: str, kind: RunKind) -> None:
             if run is not None and run.state not in ("loaded", "unchanged"):
                 message = f"{parent.dataset} of {partition} was {run.state}, and {dataset.name} depends on it. "
                 raise Blocked(message + f"Mend {parent.dataset} first, then clear this run.", rule_id="run.blocked")
+
+
+def _sent_again(
+    connection: Connection, dataset: Dataset, run_id: int, last: Row[Any], *, preview: bool
+) -> RunSummary:
+    """The rows that stand have come once more: what was held in between has been taken back with them."""
+    if not preview:
+        supersede(connection, dataset, run_id, last)
+    return carry_forward(connection, dataset, run_id, last)
 
 
 def carry_forward(connection: Connection, dataset: Dataset, run_id: int, last: Row[Any]) -> RunSummary:

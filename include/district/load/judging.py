@@ -50,7 +50,7 @@ def judge_load(batch: Batch, last: Row[Any] | None, *, preview: bool) -> tuple[C
         holds.record_holds(connection, run, judgement, decisions.left_out(connection, relied_on))
         if not judgement.whole:
             decisions.mark_used(connection, relied_on, run.id)
-        holds.supersede(connection, dataset, run)
+        holds.supersede(connection, dataset, run.id, run)
     return decider.hold(changes, judgement), judgement
 
 

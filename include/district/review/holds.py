@@ -153,10 +153,13 @@ def forget_holds(connection: Connection, run_id: int) -> None:
     connection.execute(delete(hold).where(hold.c.import_run_id == run_id))
 
 
-def supersede(connection: Connection, dataset: Dataset, run: Row[Any]) -> int:
-    """Closes the holds of earlier runs of the same rows: this run tells of them anew. Returns how many."""
+def supersede(connection: Connection, dataset: Dataset, run_id: int, rows: Row[Any]) -> int:
+    """Closes the holds of earlier runs of the same rows: this run tells of them anew. Returns how many.
+
+    The ``rows`` are told by a run that is about them: this one, or where its file is unchanged, the one that loaded it.
+    """
     same = select(import_run.c.id).where(
-        import_log.speaks_for(dataset, run.partition, run.scope), import_run.c.id != run.id
+        import_log.speaks_for(dataset, rows.partition, rows.scope), import_run.c.id != run_id
     )
     unused = exists().where(decision.c.id == hold.c.decision_id, decision.c.used_by.is_(None))
     closed = update(hold).where(
