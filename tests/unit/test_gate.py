@@ -13,7 +13,7 @@ from district.load.gate import PARENT_HELD, Judgement, Part, Reason, SchoolChang
 from district.review.tables import WHOLE
 
 GATE = Gate()
-SIZES = (1, 5, 9, 10, 19, 20, 21, 25, 40, 99, 100, 333, 1000)
+SIZES = (1, 5, 9, 10, 11, 12, 19, 20, 21, 25, 40, 99, 100, 333, 1000)
 PERCENT = range(101)
 # A school of which nothing changes, so that the others are never the whole district.
 QUIET = SchoolChange(school_id="quiet", standing=5000, unchanged=5000)
@@ -45,8 +45,8 @@ def verdict(*schools: SchoolChange, gate: Gate = GATE) -> Judgement:
 
 
 def too_many_gone(standing: int, gone: int) -> bool:
-    """As people say it: more than a tenth of twenty or more; of fewer, all of at least ten."""
-    return 10 * gone > standing if standing >= 20 else gone == standing and gone >= 10
+    """As people say it: more than a tenth of twenty or more; of fewer, at least ten and hardly one left."""
+    return 10 * gone > standing if standing >= 20 else gone >= 10 and standing - gone <= standing // 10
 
 
 @pytest.mark.parametrize("standing", SIZES)

@@ -215,8 +215,8 @@ def _counts(gate: Gate, school: SchoolChange) -> Iterator[tuple[str, str]]:
 def _too_many_gone(gate: Gate, standing: int, gone: int) -> bool:
     if standing >= gate.floor:
         return _over(gate.withdrawn, gone, standing)
-    # A few children leave a small school in one night; half a floor's worth, and with them all of it, do not.
-    return gone == standing and 2 * gone >= gate.floor
+    # A few children leave a small school in one night; half a floor's worth, and with them nearly all of it, do not.
+    return 10 * gone >= 9 * standing and 2 * gone >= gate.floor
 
 
 def _over(share: float, part: int, whole: int) -> bool:
