@@ -135,6 +135,15 @@ def test_a_warning_that_the_last_load_had_is_known(change: Place) -> None:
     assert new(key) == {"children.in_change": 1}
 
 
+@pytest.mark.parametrize(("before", "now", "is_new"), [(1, 6, False), (1, 7, True), (30, 36, False), (30, 37, True)])
+def test_a_warning_that_the_last_load_had_is_new_again_when_it_grows(
+    change: Place, before: int, now: int, is_new: bool
+) -> None:
+    assert change.night(rows(*["0"] * before), night=BEFORE, age=5000).state == "loaded"
+    key = judge(change, rows(*["0"] * now))
+    assert new(key) == ({"children.fte_zero": now} if is_new else {})
+
+
 def test_without_a_new_warning_the_sign_off_is_still_asked(change: Place) -> None:
     key = judge(change, csv_bytes(children(41)))
     assert new(key) == {}

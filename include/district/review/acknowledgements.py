@@ -18,6 +18,9 @@ from district.settings import DATA_PERSON, settings
 from district.tables import import_issue, import_run
 
 LONGEST = datetime.timedelta(days=366)
+# By so many per cent, or so few rows, may a warning that the last load had grow and still be the same.
+GROWTH = 20
+FEW = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,16 +39,17 @@ def new_warnings(connection: Connection, dataset: Dataset, run: Row[Any]) -> tup
     """The warnings of a run that must be acknowledged, those with the most rows first.
 
     An acknowledgement counts until its day and up to its ceiling. Without one, a warning that the last load had too is
-    known already.
+    known already, unless it has grown.
     """
     last = import_log.last_loaded(connection, dataset, run.partition, run.scope)
-    known = set() if last is None or last.id == run.id else {row.rule_id for row in _warnings(connection, last.id)}
+    before = [] if last is None or last.id == run.id else _warnings(connection, last.id)
+    known = {row.rule_id: row.rows for row in before}
     acknowledged = {row.rule_id: row for row in _newest(connection, dataset)}
     found = []
     for warning in _warnings(connection, run.id):
         earlier = acknowledged.get(warning.rule_id)
         if earlier is None:
-            why = "" if warning.rule_id in known else "The last load did not have it."
+            why = _why_new(warning.rows, known.get(warning.rule_id, 0))
         elif earlier.expires_on < run.night:
             why = f"{earlier.person} acknowledged it until {earlier.expires_on}."
         elif warning.rows > earlier.ceiling:
@@ -55,6 +59,14 @@ def new_warnings(connection: Connection, dataset: Dataset, run: Row[Any]) -> tup
         if why:
             found.append(NewWarning(**warning._mapping, why=why))
     return tuple(found)
+
+
+def _why_new(rows: int, before: int) -> str:
+    """Why a warning that nobody acknowledged counts as new, with as many rows in the last load ``before``."""
+    if not before:
+        return "The last load did not have it."
+    grown = rows - before > max(FEW, before * GROWTH // 100)
+    return f"The last load had it in {before:,} rows." if grown else ""
 
 
 def acknowledged_by(connection: Connection, dataset: Dataset, run: Row[Any]) -> dict[str, str]:
