@@ -274,8 +274,9 @@ def test_who_may_turn_the_year_when_and_with_what_reason(turn: Turn) -> None:
         assert [waiting_turn(connection, night) for night in (day - ONE_DAY, day)] == [None, turn.year]
     for said, why in (
         ({"role": "assessment_lead"}, "needs the role data_person"),
-        ({"person": " "}, "Nobody may not|may not turn"),
+        ({"person": " "}, "Give the name"),
         ({"reason": " "}, "Give a reason"),
+        ({"reason": "It begins\udcff."}, "no text"),
         ({"night": day - ONE_DAY}, "at the earliest"),
         ({}, "% ready, and 98% are asked for"),
     ):

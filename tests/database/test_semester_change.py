@@ -218,6 +218,11 @@ def test_who_may_sign_off(change: Place, what: dict[str, str], said: str) -> Non
         ({"days": -1}, "give a day from today, within a year"),
         ({"days": 400}, "give a day from today, within a year"),
         ({"ceiling": -1}, "The ceiling is a number of rows"),
+        ({"ceiling": 10**20}, "The ceiling is a number of rows"),
+        ({"reason": "\u200b\x00"}, "Give a reason for children.fte_zero"),
+        ({"reason": "x" * 100_000}, "has 100,000 characters; 500 are allowed"),
+        ({"person": "\u00a0"}, "Give the name"),
+        ({"person": "a\udcffb"}, "no text"),
     ],
 )
 def test_who_may_acknowledge_and_until_when(change: Place, what: dict[str, Any], said: str) -> None:

@@ -269,9 +269,7 @@ def _check_parents(dataset: Dataset, partition: str, kind: RunKind) -> None:
                 raise Blocked(message + f"Mend {parent.dataset} first, then clear this run.", rule_id="run.blocked")
 
 
-def _sent_again(
-    connection: Connection, dataset: Dataset, run_id: int, last: Row[Any], *, preview: bool
-) -> RunSummary:
+def _sent_again(connection: Connection, dataset: Dataset, run_id: int, last: Row[Any], *, preview: bool) -> RunSummary:
     """The rows that stand have come once more: what was held in between has been taken back with them."""
     if not preview:
         supersede(connection, dataset, run_id, last)

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from district import import_log
 from district.database import engine
 from district.dataset import Dataset
+from district.review import words
 from district.review.tables import acknowledgement
 from district.run import NotAllowed
 from district.settings import DATA_PERSON, settings
@@ -21,6 +22,8 @@ LONGEST = datetime.timedelta(days=366)
 # By so many per cent, or so few rows, may a warning that the last load had grow and still be the same.
 GROWTH = 20
 FEW = 5
+MOST_ROWS = 1_000_000_000
+"""No table has so many; a ceiling above it would be none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,14 +91,14 @@ def acknowledge(
     """Records that a person knows of a warning; without a ``ceiling``, for as many rows as it had last.
 
     Raises:
-        NotAllowed: the role may not acknowledge, a reason is missing, the day lies in the past or more than a year
-            ahead, or no run of the data set had such a warning.
+        NotAllowed: the role may not acknowledge, a name or reason does not do, the day lies in the past or
+            more than a year ahead, or no run of the data set had such a warning.
     """
-    if role not in (dataset.owner, DATA_PERSON) or not person.strip():
+    person = words.name(person)
+    if role not in (dataset.owner, DATA_PERSON):
         roles = " or ".join(dict.fromkeys([dataset.owner, DATA_PERSON]))
-        raise NotAllowed(f"{person or 'Nobody'} may not acknowledge warnings of {dataset.name}: it needs {roles}.")
-    if not reason.strip():
-        raise NotAllowed(f"Give a reason for {rule_id}: why may these rows load as they are?")
+        raise NotAllowed(f"{person} may not acknowledge warnings of {dataset.name}: it needs {roles}.")
+    reason = words.reason(reason, f"Give a reason for {rule_id}: why may these rows load as they are?")
     today = settings().district.today()
     if not today <= expires_on <= today + LONGEST:
         raise NotAllowed(f"{rule_id} cannot be acknowledged until {expires_on}: give a day from today, within a year.")
@@ -103,14 +106,14 @@ def acknowledge(
         rows = _last_rows(connection, dataset, rule_id)
         if rows is None:
             raise NotAllowed(f"No run of {dataset.name} had the warning {rule_id}; `district status` names them.")
-        if ceiling is not None and ceiling < 0:
-            raise NotAllowed("The ceiling is a number of rows.")
+        if ceiling is not None and not 0 <= ceiling <= MOST_ROWS:
+            raise NotAllowed(f"The ceiling is a number of rows, from 0 to {MOST_ROWS:,}.")
         values = {
             "dataset": dataset.name,
             "rule_id": rule_id,
-            "person": person.strip(),
+            "person": person,
             "role": role,
-            "reason": reason.strip(),
+            "reason": reason,
             "ceiling": rows if ceiling is None else ceiling,
             "expires_on": expires_on,
         }

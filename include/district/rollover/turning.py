@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from district.calendar.whole import DistrictCalendar
 from district.database import engine, prepare_alone, sync_calendar
+from district.review import words
 from district.review.tables import decision, year_turn
 from district.rollover.readiness import Readiness, assess
 from district.run import NotAllowed
@@ -50,10 +51,10 @@ def turn_year(
         NotAllowed: the role may not, no reason is given, its day has not come, it has turned already or was never
             rehearsed, or it is not ready and nobody said that it turns all the same.
     """
-    if role != DATA_PERSON or not person.strip():
-        raise NotAllowed(f"{person or 'Nobody'} may not turn the year: that needs the role {DATA_PERSON}.")
-    if not reason.strip():
-        raise NotAllowed("Give a reason: who said that the year begins, and what is still missing?")
+    person = words.name(person)
+    if role != DATA_PERSON:
+        raise NotAllowed(f"{person} may not turn the year: that needs the role {DATA_PERSON}.")
+    reason = words.reason(reason, "Give a reason: who said that the year begins, and what is still missing?")
     with engine().begin() as connection:
         prepare_alone(connection)
         _check_waits(_find(connection, year), year, night)
@@ -69,9 +70,9 @@ def turn_year(
             "sha256": "",
             "kind": "year",
             "choice": "approve" if found.ready else NOT_READY,
-            "person": person.strip(),
+            "person": person,
             "role": role,
-            "reason": reason.strip(),
+            "reason": reason,
             "expires_at": func.clock_timestamp(),
         }
         made = connection.execute(insert(decision).values(schools=[], **values).returning(decision.c.id)).scalar_one()
