@@ -124,6 +124,44 @@ def test_the_same_file_again_is_held_again_until_it_is_approved(loaded: Place) -
     assert released("night-4") == "run.not_approved"
 
 
+JUDGED_OTHERWISE: dict[str, Callable[[Place], Any]] = {
+    "suite": lambda place: place.write_suite([FTE_RULE | {"severity": "warning"}]),
+    "crosswalk": lambda place: place.execute("delete from import_log.crosswalk where local_code = '2'"),
+}
+
+
+@pytest.mark.parametrize("what", JUDGED_OTHERWISE)
+def test_an_approval_ends_when_what_the_rows_are_judged_by_changes(loaded: Place, what: str) -> None:
+    half_missing(loaded)
+    say()
+    before = loaded.table_hash()
+    (loaded.folder / "crosswalks" / "grade.csv").unlink()
+    JUDGED_OTHERWISE[what](loaded)
+    assert (released(), loaded.table_hash()) == ("run.not_approved", before)
+    again = half_missing(loaded, run_key="night-3", night="2026-11-21")
+    assert (again.rule_id, len(of_school(loaded, "0101"))) == ("gate.withdrawn", 20)
+    say("night-3")
+    assert (released("night-3"), len(of_school(loaded, "0101"))) == ("loaded", 10)
+
+
+def test_an_approval_ends_when_the_file_is_read_by_another_layout(loaded: Place) -> None:
+    half_missing(loaded)
+    say()
+    other = dataclasses.replace(CHILDREN.layout, null_tokens=("",))
+    again = half_missing(loaded, run_key="night-3", night="2026-11-21", layout=other)
+    assert (again.rule_id, len(of_school(loaded, "0101"))) == ("gate.withdrawn", 20)
+
+
+def test_an_approval_outlives_the_load_of_a_parent(loaded: Place) -> None:
+    loaded.write_suite([CLUB_RULE], CLUBS)
+    assert clubs_of(loaded, list(range(1, 41)), age=9000, night="2026-11-18").state == "loaded"
+    held = clubs_of(loaded, [n for n in range(1, 41) if n % 2 or n > 20], run_key="clubs-2", night="2026-11-20")
+    assert held.rule_id == "gate.withdrawn"
+    decide(CLUBS, "clubs-2", choice="approve", person="Pat", role="data_person", reason="The club has closed.")
+    assert loaded.night(csv_bytes(children(41)), age=60, night="2026-11-20").state == "loaded"
+    assert pipeline.release(CLUBS, run_key="clubs-2").withdrawn == 10
+
+
 def test_a_night_after_a_held_one_is_still_compared_line_by_line(place: Place) -> None:
     rows = [child(n, school_id=f"{100 + n % 10:04d}") for n in range(400)]
     assert place.night(csv_bytes(rows), age=90_000, night="2026-11-17").state == "loaded"
@@ -163,6 +201,11 @@ TAMPERED = {
     "rejected": "update import_log.decision set choice = 'reject'",
     "another kind": "update import_log.decision set kind = 'undo'",
     "used by another run": "update import_log.decision set used_by = 1",
+    "of rows that were judged otherwise": "update import_log.decision set rules = ''",
+    "a school in place of schools": "update import_log.decision set schools = '\"0101\"'",
+    "a number in place of schools": "update import_log.decision set schools = '5'",
+    "schools within schools": "update import_log.decision set schools = '[[\"0101\"]]'",
+    "nothing in place of schools": "update import_log.decision set schools = 'null'",
     "about another hold": "update import_log.hold set decision_id = null",
 }
 
@@ -200,9 +243,14 @@ def test_a_decision_that_runs_out_while_it_is_staged_releases_nothing(
 REFUSED = [
     ({"role": "technology_lead"}, "needs the role data_person"),
     ({"role": ""}, "needs the role"),
-    ({"person": " "}, "needs the role"),
+    ({"person": " "}, "Give the name"),
+    ({"person": "\u200b"}, "Give the name"),
+    ({"person": "a\udcffb"}, "no text"),
     ({"reason": ""}, "Give a reason"),
     ({"reason": " \n\t"}, "Give a reason"),
+    ({"reason": "\u200b\x00\x1b"}, "Give a reason"),
+    ({"reason": "A split\udcff."}, "no text"),
+    ({"reason": "x" * 100_000}, "has 100,000 characters; 500 are allowed"),
     ({"choice": "without"}, "nothing to leave out"),
     ({"run_key": "night-9"}, "children has no run 0"),
 ]

@@ -12,6 +12,7 @@ from district import import_log
 from district.database import engine
 from district.dataset import Dataset
 from district.load.gate import PARENT_HELD
+from district.review import words
 from district.review.shown import run_as_shown
 from district.review.tables import WHOLE, decision, hold
 from district.run import Held, NotAllowed
@@ -27,14 +28,15 @@ def decide(dataset: Dataset, run_id: int, *, shown: str, choice: Choice, person:
     ``without`` lets the delivery through, but for the schools that are held by themselves.
 
     Raises:
-        NotAllowed: the role may not decide, no reason is given, nothing waits (any more), or something else does.
+        NotAllowed: the role may not decide, the name or reason does not do, nothing waits (any more), or something
+            else does.
     """
-    roles = roles_for(dataset)
-    if role not in roles or not person.strip():
-        named = " or ".join(roles)
-        raise NotAllowed(f"{person or 'Nobody'} may not decide on {dataset.name}: that needs the role {named}.")
-    if not reason.strip():
-        raise NotAllowed("Give a reason: whoever looks at this load later must know why it was let through, or not.")
+    person, roles = words.name(person), roles_for(dataset)
+    if role not in roles:
+        raise NotAllowed(f"{person} may not decide on {dataset.name}: that needs the role {' or '.join(roles)}.")
+    reason = words.reason(
+        reason, "Give a reason: whoever looks at this load later must know why it was let through, or not."
+    )
     with engine().begin() as connection:
         rows = _holds_of(connection, run_id)
         run = run_as_shown(connection, dataset, run_id, shown)
@@ -74,27 +76,32 @@ def record(
         "dataset": run.dataset,
         "partition": run.partition,
         "import_run_id": run.id,
-        "sha256": sha256_of(connection, run),
+        "sha256": _sha256_of(connection, run),
+        "rules": run.rules,
         "kind": kind,
         "choice": choice,
         "schools": list(schools),
-        "person": person.strip(),
+        "person": person,
         "role": role,
-        "reason": reason.strip(),
+        "reason": reason,
         "expires_at": func.clock_timestamp() + datetime.timedelta(hours=settings().hold_hours),
     }
     return int(connection.execute(insert(decision).values(values).returning(decision.c.id)).scalar_one())
 
 
-def countable(kind: str, dataset: Dataset, sha256: str, roles: Collection[str]) -> Select[Any]:
-    """The unused and unexpired records that let these bytes of a data set through, the oldest first."""
+def countable(
+    connection: Connection, dataset: Dataset, run: Row[Any], *, kind: str, roles: Collection[str]
+) -> Select[Any]:
+    """The unused and unexpired records that let a run's bytes through as they are judged here, the oldest first."""
     return (
         select(decision)
         .where(
             decision.c.kind == kind,
             decision.c.choice.in_(("approve", "without")),
             decision.c.dataset == dataset.name,
-            decision.c.sha256 == sha256,
+            decision.c.sha256 == _sha256_of(connection, run),
+            # Read by another layout or judged by another suite, the same bytes are not what was looked at.
+            decision.c.rules == run.rules,
             # Asked when it was written; asked again, since more than one hand can write to a table.
             decision.c.role.in_(roles),
             decision.c.person.regexp_match(r"\S"),
@@ -106,8 +113,7 @@ def countable(kind: str, dataset: Dataset, sha256: str, roles: Collection[str]) 
     )
 
 
-def sha256_of(connection: Connection, run: Row[Any]) -> str:
-    """The checksum of a run's delivery."""
+def _sha256_of(connection: Connection, run: Row[Any]) -> str:
     query = select(delivery.c.sha256).where(delivery.c.id == run.delivery_id)
     sha256: str = connection.execute(query).scalar_one()
     return sha256
@@ -141,7 +147,7 @@ def relied_on(connection: Connection, dataset: Dataset, run: Row[Any]) -> list[R
     Raises:
         Held: the run is a release, and no decision lets it through any more.
     """
-    usable = _usable(connection, dataset, sha256_of(connection, run))
+    usable = _usable(connection, dataset, run)
     if run.kind == "release":
         _check_release(connection, dataset, run.about_id, usable)
     return usable
@@ -153,15 +159,19 @@ def check_approved(connection: Connection, dataset: Dataset, held: Row[Any]) -> 
     Raises:
         Held: none does, or a newer delivery has come in its place.
     """
-    _check_release(connection, dataset, held.id, _usable(connection, dataset, sha256_of(connection, held)))
+    _check_release(connection, dataset, held.id, _usable(connection, dataset, held))
 
 
-def _usable(connection: Connection, dataset: Dataset, sha256: str) -> list[Row[Any]]:
-    """The decisions on the same bytes of the same data set, on holds that nothing has superseded."""
-    query = countable("review", dataset, sha256, roles_for(dataset)).where(
+def _usable(connection: Connection, dataset: Dataset, run: Row[Any]) -> list[Row[Any]]:
+    """The decisions on a run's delivery, on holds that nothing has superseded."""
+    query = countable(connection, dataset, run, kind="review", roles=roles_for(dataset)).where(
         exists().where(and_(hold.c.decision_id == decision.c.id, hold.c.state == "approved"))
     )
-    return list(connection.execute(query.with_for_update()))
+    return [each for each in connection.execute(query.with_for_update()) if _names_schools(each)]
+
+
+def _names_schools(made: Row[Any]) -> bool:
+    return isinstance(made.schools, list) and all(isinstance(school, str) for school in made.schools)
 
 
 def _check_release(connection: Connection, dataset: Dataset, held_run: int, usable: list[Row[Any]]) -> None:
@@ -171,7 +181,10 @@ def _check_release(connection: Connection, dataset: Dataset, held_run: int, usab
     if "superseded" in states:
         message = f"{dataset.name}: a newer delivery has come in the place of this one. Nothing was loaded."
         raise Held(message, rule_id="run.overtaken")
-    message = f"{dataset.name}: no decision lets this delivery through, or it came too late. Nothing was loaded."
+    message = (
+        f"{dataset.name}: no decision lets this delivery through, it came too late, or what the rows are judged by has "
+        "changed since. Nothing was loaded."
+    )
     raise Held(message, rule_id="run.not_approved")
 
 

@@ -9,8 +9,9 @@ from sqlalchemy import Connection, Row, Select
 from district import import_log
 from district.database import engine
 from district.dataset import Dataset
+from district.review import words
 from district.review.acknowledgements import acknowledged_by, new_warnings
-from district.review.decisions import countable, record, roles_for, sha256_of
+from district.review.decisions import countable, record, roles_for
 from district.review.tables import decision
 from district.run import Held, NotAllowed
 from district.settings import settings
@@ -30,24 +31,24 @@ def sign_off(
     """Records a second person's word on the newest run under a key. After a rejection it does not load.
 
     Raises:
-        NotAllowed: the role may not sign, a reason is missing, a warning is new, or the person has acknowledged one.
+        NotAllowed: the role may not sign, the name or reason does not do, a warning is new, or the person has
+            acknowledged one.
     """
-    roles = signing_roles(dataset)
-    if role not in roles or not person.strip():
-        raise NotAllowed(f"{person or 'Nobody'} may not sign off {dataset.name}: that needs the role {_or(roles)}.")
-    if not reason.strip():
-        raise NotAllowed("Give a reason: what have you compared, and with what?")
+    person, roles = words.name(person), signing_roles(dataset)
+    if role not in roles:
+        raise NotAllowed(f"{person} may not sign off {dataset.name}: that needs the role {_or(roles)}.")
+    reason = words.reason(reason, "Give a reason: what have you compared, and with what?")
     with engine().begin() as connection:
         run = import_log.find_run(connection, dataset, run_key)
         if run is None or run.kind != "semester_change" or (run.state != "validated" and not unsigned(run)):
             raise NotAllowed(f"Nothing of {dataset.name} waits for a sign-off in this run.")
         if choice == "approve" and (new := new_warnings(connection, dataset, run)):
             raise NotAllowed(f"{len(new)} new warnings of {dataset.name} are to be acknowledged first.")
-        if _same(person) in _acknowledgers(connection, dataset, run):
-            raise NotAllowed(f"{person.strip()} has acknowledged a warning of this run; a second person signs off.")
+        if words.same(person) in _acknowledgers(connection, dataset, run):
+            raise NotAllowed(f"{person} has acknowledged a warning of this run; a second person signs off.")
         record(connection, run, kind="sign_off", choice=choice, person=person, role=role, reason=reason)
         if choice == "reject":
-            why = f"{person.strip()} ({role}) did not sign off: {reason.strip()} Nothing was changed."
+            why = f"{person} ({role}) did not sign off: {reason} Nothing was changed."
             import_log.update_run(connection, run.id, state="held", reason=why, rule_id="semester_change.rejected")
 
 
@@ -80,7 +81,7 @@ def check_strict(connection: Connection, dataset: Dataset, run: Row[Any]) -> lis
         raise Held(message, rule_id="semester_change.warnings")
     acknowledgers = _acknowledgers(connection, dataset, run)
     rows = connection.execute(_signed(connection, dataset, run).with_for_update()).all()
-    valid = [row for row in rows if _same(row.person) not in acknowledgers]
+    valid = [row for row in rows if words.same(row.person) not in acknowledgers]
     if not valid:
         message = f"No second person has signed off {dataset.name} of {run.partition}. Nothing was changed."
         raise Held(message, rule_id="semester_change.sign_off")
@@ -91,12 +92,12 @@ def signed_by(connection: Connection, dataset: Dataset, run: Row[Any]) -> str:
     """Who has signed off a run, where that still counts; empty where nobody has."""
     acknowledgers = _acknowledgers(connection, dataset, run)
     people = [row.person for row in connection.execute(_signed(connection, dataset, run))]
-    return next((person for person in reversed(people) if _same(person) not in acknowledgers), "")
+    return next((person for person in reversed(people) if words.same(person) not in acknowledgers), "")
 
 
 def _signed(connection: Connection, dataset: Dataset, run: Row[Any]) -> Select[Any]:
     """Unused and unexpired sign-offs of this run's very delivery."""
-    signed = countable("sign_off", dataset, sha256_of(connection, run), signing_roles(dataset))
+    signed = countable(connection, dataset, run, kind="sign_off", roles=signing_roles(dataset))
     return signed.where(decision.c.import_run_id == run.id)
 
 
@@ -106,12 +107,7 @@ def unsigned(run: Row[Any]) -> bool:
 
 
 def _acknowledgers(connection: Connection, dataset: Dataset, run: Row[Any]) -> set[str]:
-    return {_same(person) for person in acknowledged_by(connection, dataset, run).values()}
-
-
-def _same(person: str) -> str:
-    """A name as it is compared: nobody becomes a second person by a capital letter."""
-    return person.strip().casefold()
+    return {words.same(person) for person in acknowledged_by(connection, dataset, run).values()}
 
 
 def _or(roles: tuple[str, ...]) -> str:
