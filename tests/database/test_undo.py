@@ -26,7 +26,7 @@ from district.import_log import BY_HAND
 from district.load.undo import NotUndone, Undone, undo
 from district.notify.mail import queue_digest
 from district.review.holds import waiting
-from district.run import Held, NotAllowed
+from district.run import Held, ImportStopped, NotAllowed
 from district.settings import _read_district
 from importing import (
     CHILDREN,
@@ -389,12 +389,23 @@ def test_an_undo_is_not_undone_but_its_delivery_is_imported_by_hand(loaded: Plac
     assert loaded.standing() == after
 
 
+def test_an_undo_that_the_table_refuses_quotes_no_row(loaded: Place) -> None:
+    number = second_night(loaded)
+    loaded.execute("alter table district.children add column checked_by text not null default 'x'")
+    before = loaded.table_hash()
+    with pytest.raises(ImportStopped) as refusal:
+        take_back(number)
+    assert str(refusal.value) == "The database failed with NotNullViolation (SQLSTATE 23502). Nothing was undone."
+    assert refusal.value.__suppress_context__
+    assert loaded.table_hash() == before
+
+
 @pytest.mark.parametrize("lacking", ["person", "reason"])
 def test_an_undo_needs_a_name_and_a_reason(loaded: Place, lacking: str) -> None:
     number = second_night(loaded)
     before = loaded.table_hash()
-    with pytest.raises(NotUndone, match="needs the name of who decides it and a reason"):
-        take_back(number, **{lacking: " "})
+    with pytest.raises(NotUndone, match=r"^Give .* Nothing was undone\.$"):
+        take_back(number, **{lacking: "\u200b"})
     assert loaded.table_hash() == before
 
 

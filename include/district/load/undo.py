@@ -7,19 +7,23 @@ See ``docs/decisions/2026-11-22-undo-by-before-images.md``.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from district import import_log
-from district.database import engine
+from district.database import clean_error, engine
 from district.dataset import Dataset
 from district.load.aftermath import forget_load
 from district.load.before_images import ChangedRows
 from district.load.lock import lock
+from district.review import words
 from district.review.tables import decision
-from district.run import Held
+from district.run import Held, ImportStopped, NotAllowed
 from district.tables import delivery, import_run
 
 BY_COMMAND = "command line"
@@ -79,13 +83,15 @@ def undo(
 
     Raises:
         NotUndone: the run loaded nothing, is undone already, or later loads touched its rows; nothing has changed.
-        Locked: another run of the data set is loading.
+        Locked: another run of the data set is loading. ImportStopped: the database failed; nothing has changed.
     """
-    person, reason = person.strip(), reason.strip()
-    if not person or not reason:
-        raise NotUndone("An undo needs the name of who decides it and a reason. Nothing was undone.")
+    try:
+        person = words.name(person)
+        reason = words.reason(reason, "Give a reason: what is wrong with this load?")
+    except NotAllowed as slip:
+        raise NotUndone(f"{slip} Nothing was undone.") from None
     run_key = run_key or f"{import_log.BY_HAND}undo-{uuid.uuid4()}"
-    with engine().begin() as connection:
+    with _plainly(), engine().begin() as connection:
         connection.execute(text("SET LOCAL lock_timeout = '30s'"))
         lock(connection, dataset, _run(connection, run_id).partition)
         earlier = import_log.find_run(connection, dataset, run_key)
@@ -102,6 +108,16 @@ def undo(
         told = f"Undone by {person} (run {undo_id}): {reason}"
         connection.execute(update(import_run).where(import_run.c.id == run.id).values(state="undone", reason=told))
         return _summary(_run(connection, undo_id))
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """A database's own words may quote a row: only the kind of what failed goes on."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        message = f"The database failed with {clean_error(error)}. Nothing was undone."
+        raise ImportStopped(message) from None
 
 
 def _run(connection: Connection, run_id: int) -> Row[Any]:
