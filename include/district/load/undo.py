@@ -140,7 +140,7 @@ def _check_rows(run: Row[Any], rows: ChangedRows, *, keep_later: bool) -> None:
         )
     if rows.own and (keep_later or not rows.touched):
         return
-    by_school = ", ".join(f"{school or 'without a school'} {count:,}" for school, count in rows.by_school().items())
+    by_school = ", ".join(f"{school or 'other schools'} {count:,}" for school, count in rows.by_school().items())
     schools = f"; by school: {by_school}" if by_school else ""
     then = f" Or undo the other {_rows(rows.own)} alone, with --keep-later." if rows.own else ""
     raise NotUndone(
