@@ -24,10 +24,8 @@ from district.load.lock import lock
 from district.review import words
 from district.review.tables import decision
 from district.run import Held, ImportStopped, NotAllowed
+from district.settings import DATA_PERSON, settings
 from district.tables import delivery, import_run
-
-BY_COMMAND = "command line"
-"""The role of whoever may run the ``district`` command: its database login is what lets them."""
 
 
 class NotUndone(Held):
@@ -82,7 +80,8 @@ def undo(
     A ``run_key`` names the undo: asked for again under the same key, it says what it did.
 
     Raises:
-        NotUndone: the run loaded nothing, is undone already, or later loads touched its rows; nothing has changed.
+        NotUndone: the role may not decide, the name or reason does not do, the run loaded nothing, is undone already,
+            or later loads touched its rows; nothing has changed.
         Locked: another run of the data set is loading. ImportStopped: the database failed; nothing has changed.
     """
     try:
@@ -90,6 +89,9 @@ def undo(
         reason = words.reason(reason, "Give a reason: what is wrong with this load?")
     except NotAllowed as slip:
         raise NotUndone(f"{slip} Nothing was undone.") from None
+    if role not in (dataset.owner, DATA_PERSON):
+        may = ", ".join(settings().district.deciders(dataset.owner)) or "nobody yet: name people in the settings file"
+        raise NotUndone(f"{person} may not decide about {dataset.name}. Those who may: {may}.")
     run_key = run_key or f"{import_log.BY_HAND}undo-{uuid.uuid4()}"
     with _plainly(), engine().begin() as connection:
         connection.execute(text("SET LOCAL lock_timeout = '30s'"))
@@ -156,7 +158,7 @@ def _check_rows(run: Row[Any], rows: ChangedRows, *, keep_later: bool) -> None:
         )
     if rows.own and (keep_later or not rows.touched):
         return
-    by_school = ", ".join(f"{school or 'without a school'} {count:,}" for school, count in rows.by_school().items())
+    by_school = ", ".join(f"{school or 'other schools'} {count:,}" for school, count in rows.by_school().items())
     schools = f"; by school: {by_school}" if by_school else ""
     then = f" Or undo the other {_rows(rows.own)} alone, with --keep-later." if rows.own else ""
     raise NotUndone(
