@@ -20,7 +20,7 @@ from district.load.undo import NotUndone, undo
 from district.review import decisions
 from district.review.holds import expire, waiting
 from district.review.preview import as_markdown
-from district.review.tables import WHOLE
+from district.review.tables import UNLISTED, WHOLE
 from district.run import Held, NotAllowed
 from district.settings import _read_district, settings
 from importing import CHILDREN, FTE_RULE, Outcome, Place, canaries_of, child, children, csv_bytes, decide, with_gate
@@ -194,18 +194,45 @@ def test_a_name_that_slid_into_the_school_s_column_is_told_nowhere(loaded: Place
     slid = [row | {"school_id": row["last_name"], "last_name": row["school_id"]} for row in children(30, first=100)]
     slid += [row | {"school_id": row["student_id"]} for row in children(9, first=200)]
     new = [child(n, school_id="0102") for n in range(300, 330)]
-    assert loaded.night(csv_bytes([*children(), *slid, *new]), run_key="slid", age=6000).state == "loaded"
+    lax = with_gate(CHILDREN, floor=1000)
+    assert loaded.night(csv_bytes([*children(), *slid, *new]), run_key="slid", age=6000, dataset=lax).rule_id == ""
     touched = [row | {"birth_date": "2013-02-01"} for row in (*slid, *new[:20])]
     outcome = loaded.night(csv_bytes([*HALF, *touched, *new[20:]]), run_key=KEY, age=60, night="2026-11-20")
     assert outcome.rule_id == "gate.withdrawn"
     review = waiting(CHILDREN, KEY)
     assert review is not None
     schools = loaded.rows("select school_id from import_log.school_change")
-    assert {row["school_id"] for row in schools} == {WHOLE, "0100", "0101", "0102"}
+    assert {row["school_id"] for row in schools} == {UNLISTED, "0100", "0101", "0102"}
     with pytest.raises(NotUndone, match="other schools") as refusal:
         undo(CHILDREN, 2, person="Ada", role="data_person", reason="Slid")
     told = loaded.said() + as_markdown(review) + str(refusal.value)
     assert [value for value in canaries_of(slid) - {"0100", "0101"} if value in told] == []
+
+
+@pytest.mark.parametrize("then", ["listed", "approved", "taken back"])
+def test_a_school_that_comes_under_a_number_that_is_not_listed_does_not_stand_twice(loaded: Place, then: str) -> None:
+    renumbered = [row | ({"school_id": "0191"} if row["school_id"] == "0101" else {}) for row in children()]
+    outcome = loaded.night(csv_bytes(renumbered), run_key=KEY, night="2026-11-20")
+    assert (outcome.state, outcome.summary and outcome.summary.held) == ("loaded", 20)
+    review = waiting(CHILDREN, KEY)
+    assert review is not None
+    assert (review.held, {reason.rule_id for reason in review.reasons}) == (
+        {"0101", UNLISTED},
+        {"gate.withdrawn", "gate.unlisted"},
+    )
+    assert {key[1] for key in loaded.standing()} == {"0100", "0101"}
+    if then == "approved":
+        say()
+        assert (released(), {key[1] for key in loaded.standing()}) == ("loaded", {"0100", "0191"})
+    elif then == "listed":
+        facts = loaded.folder / "district.yaml"
+        facts.write_text(facts.read_text(encoding="utf-8").replace('"0101"}', '"0191"}'), encoding="utf-8")
+        _read_district.cache_clear()
+        again = loaded.night(csv_bytes(renumbered), run_key="n3", night="2026-11-21", age=60)
+        assert (again.rule_id, len(of_school(loaded, "0191"))) == ("gate.withdrawn", 20)
+    else:
+        assert loaded.night(csv_bytes(children(41)), night="2026-11-21", age=60).rule_id == ""
+        assert {key[1] for key in loaded.standing()} == {"0100", "0101"}
 
 
 TAMPERED = {
@@ -450,7 +477,7 @@ def test_a_slow_slide_is_seen_by_the_nights_before(loaded: Place) -> None:
     """
     numbers = list(range(100, 300))
     rows = [*children(), *(child(n, school_id="0200") for n in numbers)]
-    assert loaded.night(csv_bytes(rows), age=9100, dataset=with_gate(CHILDREN, grown=99)).state == "loaded"
+    assert loaded.night(csv_bytes(rows), age=9100, dataset=with_gate(CHILDREN, floor=1000)).rule_id == ""
     for night in range(1, 8):
         rows = [*children(), *(child(n, school_id="0200") for n in numbers)]
         outcome = loaded.night(csv_bytes(rows), age=9000 - night, night=f"2026-11-{19 + night}", run_key=f"n{night}")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from district.dataset import Gate
 from district.load.gate import PARENT_HELD, Judgement, Part, Reason, SchoolChange, judge
-from district.review.tables import WHOLE
+from district.review.tables import UNLISTED, WHOLE
 
 GATE = Gate()
 SIZES = (1, 5, 9, 10, 11, 12, 19, 20, 21, 25, 40, 99, 100, 333, 1000)
@@ -164,6 +164,33 @@ def test_rejected_rows_of_a_school(read: int, rejected: int, orphans: int, codes
 def test_counts_of_a_school(change: SchoolChange, rule_id: str) -> None:
     found = judge(GATE, [QUIET, change])
     assert [reason.rule_id for reason in found.reasons] == ([rule_id] if rule_id else [])
+
+
+@pytest.mark.parametrize(
+    ("others", "held"),
+    [
+        (SchoolChange(school_id=UNLISTED, new=19), False),
+        (SchoolChange(school_id=UNLISTED, new=20), True),
+        # They stood here before, and were withdrawn.
+        (SchoolChange(school_id=UNLISTED, changed=20), True),
+        # One unlisted school in the place of another.
+        (SchoolChange(school_id=UNLISTED, standing=30, new=30, gone=30), True),
+        (SchoolChange(school_id=UNLISTED, standing=30, changed=30, overwritten=30), False),
+        (SchoolChange(school_id=UNLISTED, rejected=500), False),
+    ],
+)
+def test_new_rows_of_schools_that_nobody_listed(others: SchoolChange, held: bool) -> None:
+    missing = school(400, gone=400)
+    for rest in ((QUIET,), (QUIET, missing)):
+        found = judge(GATE, [*rest, others], listed=True)
+        assert found.held == {each.school_id for each in (missing,) if each in rest} | ({UNLISTED} if held else set())
+        assert not found.whole
+    assert ("gate.unlisted" in {reason.rule_id for reason in found.reasons}) == held
+    assert judge(GATE, [QUIET, others]).held == set()
+    assert judge(GATE, [QUIET, others], listed=True, approved={UNLISTED}).held == set()
+    if held:
+        (reason,) = judge(GATE, [QUIET, others], listed=True, waiting={UNLISTED}).reasons
+        assert reason.rule_id == PARENT_HELD
 
 
 def test_what_is_approved_passes_and_nothing_else_does() -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Text, and_, case, cast, f
 from district.dataset import Dataset
 from district.import_log import speaks_for
 from district.review.holds import held_schools
-from district.review.tables import WHOLE, school_change
+from district.review.tables import UNLISTED, WHOLE, school_change
 from district.tables import finding_table, import_issue, import_run, staging_table
 
 SCHOOL = "school_id"
@@ -36,13 +36,13 @@ class Found:
 
 
 def school_of(rows: Any, schools: Collection[str] | None) -> ColumnElement[str]:
-    """The school of a row; ``WHOLE`` where it is none of these, or with None the data set tells no schools apart.
+    """The school of a row; ``UNLISTED`` where it is none of these, ``WHOLE`` where the data set tells none apart.
 
     What stands in a school's place need not be one: a name may have slid into the column, and must not be told.
     """
     if schools is None:
         return cast(WHOLE, Text)
-    return case((rows.c[SCHOOL].in_(schools), rows.c[SCHOOL]), else_=WHOLE)
+    return case((rows.c[SCHOOL].in_(schools), rows.c[SCHOOL]), else_=UNLISTED)
 
 
 def found_by_school(

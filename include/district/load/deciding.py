@@ -29,7 +29,7 @@ from district.load.batch import CHANGE, Batch
 from district.load.counting import SCHOOL, Found, counts_of_last_year, found_by_school, school_of, usual_counts
 from district.load.gate import Judgement, Part, SchoolChange
 from district.load.schools import known_schools
-from district.review.tables import WHOLE
+from district.review.tables import UNLISTED, WHOLE
 from district.tables import standing_table
 
 
@@ -199,8 +199,8 @@ class Decider:
         return known_schools(standing)
 
     def _told(self, value: Any) -> str:
-        """What stands in a school's column, if it is a school; else ``WHOLE``."""
-        return str(value) if value in (self._known_schools or ()) else WHOLE
+        """What stands in a school's column, if it is a school; else ``UNLISTED``."""
+        return str(value) if value in (self._known_schools or ()) else UNLISTED
 
     def _standing(self, names: tuple[str, ...]) -> dict[tuple[Any, ...], int]:
         """Rows that stand in the scope, by these columns; those of the last load's scope are counted already."""
@@ -236,14 +236,14 @@ class Decider:
         parts = (literal("load"), literal("held"), literal(""), literal(""), literal("hold"))
         names = ["row_no", "stage", "rule_id", "column_name", "cause", "fate"]
         if self._batch.first:
-            kept = select(good.c.row_no, *parts).where(good.c[SCHOOL].in_(schools))
+            kept = select(good.c.row_no, *parts).where(school_of(good, self._known_schools).in_(schools))
         else:
             kept = select(CHANGE.c.row_no, *parts).where(CHANGE.c.action != "keep", CHANGE.c.school.in_(schools))
         held = connection.execute(insert(findings).from_select(names, kept)).rowcount
         if not self._batch.first:
             connection.execute(delete(CHANGE).where(CHANGE.c.action != "keep", CHANGE.c.school.in_(schools)))
             vanished = table("vanished", column(SCHOOL))
-            connection.execute(delete(vanished).where(vanished.c[SCHOOL].in_(schools)))
+            connection.execute(delete(vanished).where(school_of(vanished, self._known_schools).in_(schools)))
         out = [school for school in changes.schools if school.school_id in schools]
         return replace(
             changes,

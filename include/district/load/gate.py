@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 
 from district.dataset import Gate
-from district.review.tables import WHOLE
+from district.review.tables import UNLISTED, WHOLE
 
 PARENT_HELD = "parent.held"
 
@@ -21,7 +21,7 @@ class SchoolChange:
     """A school's rows of a run: what a load would do to them, and what is known of earlier nights."""
 
     school_id: str = field(default=WHOLE)
-    """``WHOLE`` for rows without a school, and where the data set does not tell schools apart."""
+    """``UNLISTED`` for rows of no known school, ``WHOLE`` where the data set does not tell schools apart."""
     standing: int = 0
     """Rows in the table, in the delivery's scope, before the load."""
     new: int = 0
@@ -68,7 +68,7 @@ class Reason:
     text: str
 
     def __str__(self) -> str:
-        return f"School {self.school_id}: {self.text}" if self.school_id else self.text
+        return f"School {self.school_id}: {self.text}" if self.school_id not in (WHOLE, UNLISTED) else self.text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +89,7 @@ def judge(
     own: Mapping[str, Gate] | None = None,
     parts: Collection[Part] = (),
     last_read: int = 0,
+    listed: bool = False,
     stopping: Collection[Reason] = (),
     waiting: Collection[str] = (),
     approved: Collection[str] = (),
@@ -96,22 +97,26 @@ def judge(
     """Judges each school by itself, and then the district over those that are left.
 
     ``own`` are the gates of schools that the calendar has at another place than the district. ``last_read`` are the
-    rows of the last load, ``stopping`` what else holds the delivery as a whole, ``waiting`` the
-    schools that a parent data set holds. ``approved`` names what a person has let through; in it, ``WHOLE`` stands
-    for what holds the delivery as a whole. A parent's hold is not for the child to let through.
+    rows of the last load; where schools are ``listed``, new rows of others are held. ``stopping`` is what else holds
+    the delivery as a whole, ``waiting`` the schools that a parent data set holds. ``approved`` names what a person
+    has let through; in it, ``WHOLE`` stands for what holds the delivery as a whole. A parent's hold is not for the
+    child to let through.
     """
     reasons: list[Reason] = []
     for school in schools:
         if school.school_id in waiting and school.school_id != WHOLE:
             text = "a data set that this one depends on holds it; it loads by itself once that one has."
             reasons.append(Reason(school_id=school.school_id, rule_id=PARENT_HELD, text=text))
+        elif school.school_id == UNLISTED:
+            if listed and UNLISTED not in approved:
+                reasons += _unlisted(gate, school)
         elif school.school_id not in (WHOLE, *approved):
             reasons += [
                 Reason(school_id=school.school_id, rule_id=rule_id, text=text)
                 for rule_id, text in _too_much(own.get(school.school_id, gate) if own else gate, school)
             ]
     held = frozenset(reason.school_id for reason in reasons)
-    named = {school.school_id for school in schools} - {WHOLE}
+    named = {school.school_id for school in schools} - {WHOLE, UNLISTED}
     if WHOLE not in approved:
         rest = [school for school in schools if school.school_id not in held and school.school_id not in approved]
         left = [part for part in parts if part.school_id not in held and part.school_id not in approved]
@@ -123,6 +128,16 @@ def judge(
         reasons = [*stopping, *told, *reasons]
     whole = any(reason.school_id == WHOLE for reason in reasons) or (bool(named) and named <= held)
     return Judgement(reasons=tuple(reasons), held=held, whole=whole)
+
+
+def _unlisted(gate: Gate, others: SchoolChange) -> Iterator[Reason]:
+    """Rows that appear under unknown numbers may be a school's own, which still stand under the number it had."""
+    added = max(others.new, others.read - others.rejected - others.standing)
+    if added >= gate.floor:
+        text = (
+            f"{added:,} new rows are of schools that the settings file does not list. List them, or ask what they are."
+        )
+        yield Reason(school_id=UNLISTED, rule_id="gate.unlisted", text=text)
 
 
 def _rest(
@@ -140,7 +155,11 @@ def _rest(
     if grown:
         yield "gate.grown", _grown(district.read, last_read, "the last load's")
     # New codes are a school's matter: a slip at one of them, or a code that one of them begins to use.
-    elsewhere = ("gate.grown", "gate.codes") if any(school.school_id for school in schools) else ("gate.grown",)
+    elsewhere = (
+        ("gate.grown", "gate.codes")
+        if any(school.school_id not in (WHOLE, UNLISTED) for school in schools)
+        else ("gate.grown",)
+    )
     told = {rule_id: text for rule_id, text in _too_much(gate, district) if rule_id not in elsewhere}
     yield from told.items()
     yield from _rest_counts(gate, schools)

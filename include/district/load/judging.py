@@ -38,6 +38,7 @@ def judge_load(batch: Batch, last: Row[Any] | None, *, preview: bool) -> tuple[C
         own={school: gate_for(dataset, run.night, school) for school in settings().district.calendars[1:]},
         parts=changes.parts,
         last_read=last.read if last is not None else 0,
+        listed=not batch.first and bool(settings().district.schools),
         stopping=[
             *_stopping(connection, dataset, run, first=batch.first and (gate.first or settings().first_load) == "hold"),
             *(() if batch.first else _amends(connection, dataset, run, changes)),

@@ -84,14 +84,15 @@ def undo(
             or later loads touched its rows; nothing has changed.
         Locked: another run of the data set is loading. ImportStopped: the database failed; nothing has changed.
     """
+    if role not in (dataset.owner, DATA_PERSON):
+        may = ", ".join(settings().district.deciders(dataset.owner)) or "nobody yet: name people in the settings file"
+        who = person or "Whoever started this"
+        raise NotUndone(f"{who} may not decide about {dataset.name}. Those who may: {may}.")
     try:
         person = words.name(person)
         reason = words.reason(reason, "Give a reason: what is wrong with this load?")
     except NotAllowed as slip:
         raise NotUndone(f"{slip} Nothing was undone.") from None
-    if role not in (dataset.owner, DATA_PERSON):
-        may = ", ".join(settings().district.deciders(dataset.owner)) or "nobody yet: name people in the settings file"
-        raise NotUndone(f"{person} may not decide about {dataset.name}. Those who may: {may}.")
     run_key = run_key or f"{import_log.BY_HAND}undo-{uuid.uuid4()}"
     with _plainly(), engine().begin() as connection:
         connection.execute(text("SET LOCAL lock_timeout = '30s'"))

@@ -24,6 +24,8 @@ from district.tables import IMPORT_LOG, identity, metadata, row_count
 
 WHOLE = ""
 """In place of a school: the delivery as a whole."""
+UNLISTED = "(not listed)"
+"""In place of a school: the rows of none that the settings list, or that the table knows."""
 
 decision = Table(
     "decision",
