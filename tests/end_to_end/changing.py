@@ -70,11 +70,12 @@ def bring_semester_change(live: Live, folder: Path) -> Changed:
         if name == "enrollment":
             told.waiting = live.until("attendance to wait", lambda: _waiting(live, runs["attendance"]))
             told.rows_while_asked = _standing(live)
-        _acknowledge(live, dag, runs[name], told.asked[name])
+        form = _form(told.asked[name])
+        _settle(live, dag, runs[name], "acknowledge", PERSON, "Acknowledge", form)
         told.signed[name] = _wait_for_question(live, dag, runs[name], "sign_off")
         if name == "enrollment":
             told.refused = _refused(live, dag, runs[name])
-        live.airflow.api(SECOND).answer(dag, runs[name], "sign_off", "Sign off", reason=REASON)
+        _settle(live, dag, runs[name], "sign_off", SECOND, "Sign off", {"reason": REASON})
         told.runs[name] = live.ended(dag, runs[name])
     for older in live.place.drop.iterdir():
         older.unlink()
@@ -107,11 +108,29 @@ def _waiting(live: Live, run_id: str) -> dict[str, str] | None:
     return states if states["extract"] == "up_for_reschedule" else None
 
 
-def _acknowledge(live: Live, dag: str, run_id: str, asked: dict[str, Any]) -> None:
+def _form(asked: dict[str, Any]) -> dict[str, Any]:
+    """The form of an acknowledgement, filled in."""
     rules = [name for name in asked["params"] if "." in name]
     until = str(settings().district.today() + datetime.timedelta(days=60))
-    form: dict[str, Any] = {**dict.fromkeys(rules, REASON), "until": until, "growth": 10}
-    live.airflow.api(PERSON).answer(dag, run_id, "acknowledge", "Acknowledge", **form)
+    return {**dict.fromkeys(rules, REASON), "until": until, "growth": 10}
+
+
+def _settle(live: Live, dag: str, run_id: str, task_id: str, person: str, choice: str, form: dict[str, Any]) -> None:
+    """Answers, and again if it is asked again.
+
+    Airflow may take the end of the process that asked for the end of the task, where the answer comes within a second:
+    then the next try asks anew, since the record holds nothing yet.
+    """
+    answered: set[int] = set()
+
+    def look() -> bool:
+        task = live.tasks(dag, run_id)[task_id]
+        if task["state"] == "awaiting_input" and task["try_number"] not in answered:
+            answered.add(task["try_number"])
+            live.airflow.api(person).answer(dag, run_id, task_id, choice, **form)
+        return task["state"] in ("success", "skipped")
+
+    live.until(f"{task_id} of {dag} to end", look)
 
 
 def _refused(live: Live, dag: str, run_id: str) -> str:
