@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import event, select
 from test_hazards_values import CLUB_RULE, CLUBS, clubs
 
+from calendars import write_calendar
 from district import pipeline
 from district.database import engine
 from district.dataset import Dataset
@@ -323,6 +324,22 @@ def test_a_decision_that_races_a_newer_delivery_releases_nothing(loaded: Place) 
     before = loaded.table_hash()
     assert released() == "run.overtaken"
     assert loaded.table_hash() == before
+
+
+def test_a_school_s_own_stricter_gate_judges_what_is_overwritten_alone(loaded: Place) -> None:
+    """Where the first day of only one school lies in a stricter window, and half of its rows get a value for none."""
+    year = {"end_year": 2027, "first_day": "2026-08-12", "last_day": "2027-05-26"}
+    own = {"schools": ["0101"], "first_day": "2026-11-19", "last_day": "2027-05-26"}
+    window = {"name": "strict", "around": "first_day", "days_after": 3, "gates": {"children": {"updated": 0.1}}}
+    write_calendar(loaded, year | {"schools": [own]}, calendar={"strictness": [window]})
+    blank = [row | ({"fte": ""} if int(row["student_id"]) % 4 == 2 else {}) for row in children()]
+    assert loaded.night(csv_bytes(blank), dataset=with_gate(CHILDREN, updated=1), age=9000).rule_id == "gate.updated"
+    say(loaded.keys[-1][1])
+    assert released(loaded.keys[-1][1]) == "loaded"
+    filled = [*(row | {"fte": "1"} for row in blank), child(101)]
+    outcome = loaded.night(csv_bytes(filled), night="2026-11-20")
+    assert outcome.summary is not None
+    assert (outcome.rule_id, outcome.summary.updated, outcome.summary.held) == ("", 10, 0)
 
 
 def test_without_loads_all_but_the_schools_that_tripped(place: Place) -> None:
