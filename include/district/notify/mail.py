@@ -45,7 +45,7 @@ def queue_failure(connection: Connection, run_id: int) -> None:
     """Queues the mail that goes out at once when a run did not load, or a person must decide; once per failure."""
     run = connection.execute(select(import_run).where(import_run.c.id == run_id)).one()
     review = review_of(connection, run)
-    if run.state in (*_GOOD, "undone") and review is None:
+    if run.unnoticed or (run.state in (*_GOOD, "undone") and review is None):
         return
     subject = f"{run.dataset} of {run.partition}: {run.state}"
     if run.state in _GOOD:
@@ -55,8 +55,13 @@ def queue_failure(connection: Connection, run_id: int) -> None:
 
 
 def queue_reminder(connection: Connection, run_id: int) -> None:
-    """Queues the mail that says that nobody decided in time about what a run holds; once for each hold."""
+    """Queues the mail that says that nobody decided in time about what a run holds; once for each hold.
+
+    Of a rehearsal the readiness tells, night after night.
+    """
     run = connection.execute(select(import_run).where(import_run.c.id == run_id)).one()
+    if run.unnoticed:
+        return
     subject = f"{run.dataset} of {run.partition}: nobody decided, what was held stays out"
     headline = (
         "Nobody decided in time about what is held. The table keeps the rows that it has, and the next delivery is "
