@@ -14,6 +14,7 @@ from district.dataset import Gate
 from district.review.tables import UNLISTED, WHOLE
 
 PARENT_HELD = "parent.held"
+LEFT_OUT = "school.left_out"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,7 @@ def judge(
     stopping: Collection[Reason] = (),
     waiting: Collection[str] = (),
     approved: Collection[str] = (),
+    left_out: Collection[str] = (),
 ) -> Judgement:
     """Judges each school by itself, and then the district over those that are left.
 
@@ -100,20 +102,28 @@ def judge(
     rows of the last load; where schools are ``listed``, new rows of others are held. ``stopping`` is what else holds
     the delivery as a whole, ``waiting`` the schools that a parent data set holds. ``approved`` names what a person
     has let through; in it, ``WHOLE`` stands for what holds the delivery as a whole. A parent's hold is not for the
-    child to let through.
+    child to let through. The schools that are ``left_out`` by a decision are held, whether they would trip or not.
     """
     reasons: list[Reason] = []
+    scopes: dict[str, list[Part]] = {}
+    for part in parts:
+        scopes.setdefault(part.school_id, []).append(part)
     for school in schools:
         if school.school_id in waiting and school.school_id != WHOLE:
-            text = "a data set that this one depends on holds it; it loads by itself once that one has."
+            text = "a data set that this one depends on holds it; it is judged again once that one has loaded it."
             reasons.append(Reason(school_id=school.school_id, rule_id=PARENT_HELD, text=text))
+        elif school.school_id in left_out and school.school_id != WHOLE:
+            text = "it was left out by a person's decision."
+            reasons.append(Reason(school_id=school.school_id, rule_id=LEFT_OUT, text=text))
         elif school.school_id == UNLISTED:
             if listed and UNLISTED not in approved:
                 reasons += _unlisted(gate, school)
         elif school.school_id not in (WHOLE, *approved):
             reasons += [
                 Reason(school_id=school.school_id, rule_id=rule_id, text=text)
-                for rule_id, text in _too_much(own.get(school.school_id, gate) if own else gate, school)
+                for rule_id, text in _of_school(
+                    own.get(school.school_id, gate) if own else gate, school, scopes.get(school.school_id, ())
+                )
             ]
     held = frozenset(reason.school_id for reason in reasons)
     named = {school.school_id for school in schools} - {WHOLE, UNLISTED}
@@ -138,6 +148,16 @@ def _unlisted(gate: Gate, others: SchoolChange) -> Iterator[Reason]:
             f"{added:,} new rows are of schools that the settings file does not list. List them, or ask what they are."
         )
         yield Reason(school_id=UNLISTED, rule_id="gate.unlisted", text=text)
+
+
+def _of_school(gate: Gate, school: SchoolChange, parts: Collection[Part]) -> Iterator[tuple[str, str]]:
+    """The rules that a school breaks: a year that is missing from a file of several is a small share of its rows."""
+    if not _too_many_gone(gate, school.standing, school.gone):
+        for part in parts:
+            if _too_many_gone(gate, part.standing, part.withdrawn):
+                yield "gate.withdrawn", f"{part.name}: {_gone(gate, part.standing, part.withdrawn)}"
+                break
+    yield from _too_much(gate, school)
 
 
 def _rest(
