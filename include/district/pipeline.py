@@ -20,7 +20,7 @@ from district.layout import Layout
 from district.load.batch import Batch
 from district.load.judging import judge_load, reason_of
 from district.load.loader import make_changes
-from district.load.lock import lock
+from district.load.lock import alone, lock
 from district.review.decisions import mark_used
 from district.review.holds import record_changes
 from district.review.tables import hold
@@ -135,12 +135,13 @@ def release(dataset: Dataset, *, run_key: str) -> RunSummary:
 
     Raises:
         Held: no decision lets it through (any more), or a newer delivery has come in its place.
-        ImportStopped: it did not go on, as any run.
+        Locked: another process releases it. ImportStopped: it did not go on, as any run.
     """
     from district.notify.mail import queue_failure
 
     key = f"{run_key}/release"
-    with recorded(dataset, key), import_log.timed(dataset, key, "release"):
+    # Outside of what is recorded: whoever comes second must not write into the run of the first.
+    with alone(dataset, key), recorded(dataset, key), import_log.timed(dataset, key, "release"):
         held = _run(dataset, run_key)
         run_id = stage_again(dataset, held, key)
         run = _run(dataset, key)

@@ -26,7 +26,7 @@ from district.review import decisions
 from district.review.holds import expire, waiting
 from district.review.preview import as_markdown
 from district.review.tables import UNLISTED, WHOLE
-from district.run import Held, ImportStopped, NotAllowed
+from district.run import Held, ImportStopped, Locked, NotAllowed
 from district.settings import _read_district, settings
 from district.tables import import_run
 from importing import CHILDREN, FTE_RULE, Outcome, Place, canaries_of, child, children, csv_bytes, decide, with_gate
@@ -128,7 +128,7 @@ def test_the_same_file_again_is_held_again_until_it_is_approved(loaded: Place) -
     fourth = half_missing(loaded, run_key="night-5", night="2026-11-23")
     assert (fourth.state, fourth.rule_id, len(of_school(loaded, "0101"))) == ("loaded", "", 10)
     assert half_missing(loaded, run_key="night-6", night="2026-11-24").state == "unchanged"
-    assert released("night-4") == "run.not_approved"
+    assert released("night-4") == "run.overtaken"
 
 
 JUDGED_OTHERWISE: dict[str, Callable[[Place], Any]] = {
@@ -735,6 +735,22 @@ def test_75_a_release_that_is_killed_loads_once_when_it_is_tried_again(loaded: P
     )
     assert told == [{"n": 1, "gone": 10}]
     assert loaded.rows("select count(*) as n from import_log.row_history") == [{"n": 10}]
+
+
+def test_of_two_releases_at_once_the_second_finds_it_locked(loaded: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    half_missing(loaded)
+    say()
+    validate, second = pipeline._validate, []
+
+    def meanwhile(*args: Any) -> None:
+        with pytest.raises(Locked, match="children is locked by database session") as locked:
+            pipeline.release(CHILDREN, run_key=KEY)
+        second.append(locked.value)
+        validate(*args)
+
+    monkeypatch.setattr(pipeline, "_validate", meanwhile)
+    assert (released(), len(second)) == ("loaded", 1)
+    assert len(of_school(loaded, "0101")) == 10
 
 
 def test_a_release_that_breaks_off_in_the_middle_of_the_load_keeps_its_approval(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, text
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from district.database import clean_error, engine
 from district.dataset import Dataset
-from district.run import Locked
+from district.run import ImportStopped, Locked
 
 
 def lock(connection: Connection, dataset: Dataset, partition: str) -> None:
@@ -14,8 +19,26 @@ def lock(connection: Connection, dataset: Dataset, partition: str) -> None:
     Raises:
         Locked: another session loads it; names that session.
     """
-    part = "" if dataset.partition == "night" else partition
-    keys = {"dataset": f"district.{dataset.name}", "part": part}
+    _take(connection, dataset, f"district.{dataset.name}", "" if dataset.partition == "night" else partition)
+
+
+@contextmanager
+def alone(dataset: Dataset, run_key: str) -> Iterator[None]:
+    """Keeps others from releasing the same run meanwhile; a killed release frees it at once.
+
+    Raises:
+        Locked: another session releases it. ImportStopped: the database cannot be used.
+    """
+    try:
+        with engine().begin() as connection:
+            _take(connection, dataset, f"district.{dataset.name}.release", run_key)
+            yield
+    except SQLAlchemyError as error:
+        raise ImportStopped(f"{dataset.name}: the database failed with {clean_error(error)}.") from None
+
+
+def _take(connection: Connection, dataset: Dataset, name: str, part: str) -> None:
+    keys = {"dataset": name, "part": part}
     query = text("SELECT pg_try_advisory_xact_lock(hashtext(:dataset), hashtext(:part))")
     if connection.execute(query, keys).scalar():
         return
