@@ -111,9 +111,17 @@ def about(
 
 @app.command("import")
 @_plain_errors
-def import_file(dataset: _DATASET, file: _FILE, layout: _LAYOUT = None, partition: _PARTITION = "") -> None:
+def import_file(
+    dataset: _DATASET,
+    file: _FILE,
+    layout: _LAYOUT = None,
+    partition: _PARTITION = "",
+    although_aside: Annotated[
+        bool, typer.Option("--although-aside", help="On a night on which the calendar has no such import, too.")
+    ] = False,
+) -> None:
     """Import one file: extract, validate and load it, and show what came of it."""
-    _run_steps(dataset, file, layout, partition, preview=False)
+    _run_steps(dataset, file, layout, partition, preview=False, although_aside=although_aside)
 
 
 @app.command()
@@ -394,7 +402,9 @@ def demo(
     raise typer.Exit(run_demo(exit_after=exit_after, size=int(size) if size.isdigit() else size))
 
 
-def _run_steps(name: str, file: Path, layout_file: Path | None, partition: str, *, preview: bool) -> None:
+def _run_steps(
+    name: str, file: Path, layout_file: Path | None, partition: str, *, preview: bool, although_aside: bool = False
+) -> None:
     from district import pipeline
     from district.import_log import BY_HAND
     from district.report import print_run, told
@@ -408,6 +418,8 @@ def _run_steps(name: str, file: Path, layout_file: Path | None, partition: str, 
         raise typer.Exit(1)
     run_key = f"{'check-' if preview else BY_HAND}{uuid.uuid4()}"
     chosen = check_partition(dataset, partition or str(settings().district.today()))
+    if not preview and not although_aside:
+        _check_aside(dataset, chosen)
     stopped: ImportStopped | None = None
     try:
         run: RunSummary = pipeline.extract(
@@ -426,6 +438,21 @@ def _run_steps(name: str, file: Path, layout_file: Path | None, partition: str, 
         typer.secho(f"{stopped.state.capitalize()}: {told(str(stopped), stopped.rule_id)}", fg="red", err=True)
         raise typer.Exit(1)
     _say_held(run, preview=preview)
+
+
+def _check_aside(dataset: Dataset, partition: str) -> None:
+    """By hand nobody is asked at a semester change, and a blackout has a reason: who loads all the same must say so."""
+    from district.extract.arriving import night_of
+    from district.run import Aside
+    from district.semester_change.nights import check_calendar
+
+    try:
+        steps_aside = dataset.partition == "night"
+        check_calendar(dataset, night_of(dataset, partition), kind="import", steps_aside=steps_aside)
+    except Aside as aside:
+        typer.secho(f"Aside: {aside}", fg="red", err=True)
+        typer.echo("Nothing was imported. To load this file without those steps, add --although-aside.", err=True)
+        raise typer.Exit(1) from None
 
 
 def _say_held(run: RunSummary, *, preview: bool = False) -> None:

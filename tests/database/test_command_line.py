@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import text
 from typer.testing import Result
 
+from calendars import write_calendar
 from commanding import run
 from district.database import engine
 from district.dataset import Files
@@ -245,6 +246,30 @@ def test_wrong_settings_are_said(at: Place, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("DISTRICT_FILE", str(at.folder / "none.yaml"))
     settings.cache_clear()
     assert "set DISTRICT_FILE" in run("import", "children", str(path)).output
+
+
+@pytest.mark.parametrize("why", ["semester change", "blackout"])
+def test_an_import_by_hand_goes_round_the_calendar_only_when_it_is_told_to(at: Place, why: str) -> None:
+    night = "2026-11-19"
+    terms = [
+        {"code": "S1", "begin": "2026-08-12", "end": night},
+        {"code": "S2", "begin": "2026-11-20", "end": "2027-05-26"},
+    ]
+    year = {"end_year": 2027, "first_day": "2026-08-12", "last_day": "2027-05-26"}
+    if why == "blackout":
+        write_calendar(at, year, calendar={"blackouts": [{"begin": night, "end": night, "reason": "The SIS moves"}]})
+    else:
+        write_calendar(at, year | {"terms": terms})
+    path = str(at.drop(csv_bytes(children(41))))
+    before = at.rows("select count(*) as runs from import_log.import_run")
+    refused = run("import", "children", path, "--partition", night)
+    assert refused.exit_code == 1
+    assert {"semester change": "It is semester change", "blackout": "The SIS moves"}[why] in refused.output
+    assert "add --although-aside" in refused.output
+    assert at.rows("select count(*) as runs from import_log.import_run") == before
+    assert run("check", "children", path, "--partition", night).exit_code == 0
+    assert run("import", "children", path, "--partition", night, "--although-aside").exit_code == 0
+    assert len(at.standing()) == 41
 
 
 def test_a_landed_folder_that_cannot_be_written_is_said(at: Place) -> None:
