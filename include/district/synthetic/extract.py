@@ -17,6 +17,9 @@ from district.synthetic.mishaps import Mishaps, Strike
 from district.synthetic.sheet import Sheet
 from district.synthetic.tally import Tally
 
+NO_SCHOOL = "(not listed)"
+"""How the import log tells of rows whose school it does not know."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -208,7 +211,7 @@ def _schools_sent(sheet: Sheet, active: list[Injection]) -> list[str] | None:
             injection.kind.change(fields)
             # What is no school's number by its form is told of no school.
             told = fields["school_id"]
-            schools[injection.row] = told if len(told) == len(schools[injection.row]) else ""
+            schools[injection.row] = told if len(told) == len(schools[injection.row]) else NO_SCHOOL
     return schools
 
 
