@@ -33,7 +33,7 @@ def judge_load(batch: Batch, last: Row[Any] | None, *, preview: bool) -> tuple[C
     own = {school: gate_for(dataset, run.night, school) for school in settings().district.calendars[1:]}
     changes = decider.changes(last, share=min(each.updated for each in (gate, *own.values())))
     relied_on = decisions.relied_on(connection, dataset, run)
-    left_out = decisions.left_out(connection, relied_on)
+    left_out = decisions.left_out(connection, run, relied_on)
     judgement = judge(
         gate,
         changes.schools,

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Collection
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, and_, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, exists, func, insert, or_, select, update
 
 from district import import_log
 from district.database import engine
@@ -147,11 +147,11 @@ def relied_on(connection: Connection, dataset: Dataset, run: Row[Any]) -> list[R
     Raises:
         Held: the run is a release, and no decision lets it through any more.
     """
-    usable = _usable(connection, dataset, run)
     if run.kind == "release":
         held = connection.execute(select(import_run).where(import_run.c.id == run.about_id)).one()
-        _check_release(connection, dataset, held, usable)
-    return usable
+        check_approved(connection, dataset, held)
+    # None of them where a release is judged otherwise than what was looked at: then it is held in its turn.
+    return _usable(connection, dataset, run)
 
 
 def check_approved(connection: Connection, dataset: Dataset, held: Row[Any]) -> None:
@@ -195,10 +195,7 @@ def _check_release(connection: Connection, dataset: Dataset, held: Row[Any], usa
     if overtaken or "superseded" in states:
         message = f"{dataset.name}: a newer delivery has come in the place of this one. Nothing was loaded."
         raise Held(message, rule_id="run.overtaken")
-    message = (
-        f"{dataset.name}: no decision lets this delivery through, it came too late, or what the rows are judged by has "
-        "changed since. Nothing was loaded."
-    )
+    message = f"{dataset.name}: no decision lets this delivery through, or it came too late. Nothing was loaded."
     raise Held(message, rule_id="run.not_approved")
 
 
@@ -234,10 +231,11 @@ def schools_of(decisions: list[Row[Any]]) -> frozenset[str]:
     return frozenset(school for each in decisions for school in each.schools)
 
 
-def left_out(connection: Connection, decisions: list[Row[Any]]) -> frozenset[str]:
-    """The schools that decisions leave out of a load that they let through."""
+def left_out(connection: Connection, run: Row[Any], decisions: list[Row[Any]]) -> frozenset[str]:
+    """The schools that decisions leave out of a run's load, or left out of what it releases."""
+    decided = hold.c.decision_id.in_([each.id for each in decisions])
     query = select(hold.c.school_id).where(
-        hold.c.decision_id.in_([each.id for each in decisions]), hold.c.state == "rejected"
+        or_(decided, hold.c.import_run_id == run.about_id), hold.c.state == "rejected"
     )
     return frozenset(connection.execute(query).scalars())
 
