@@ -200,7 +200,7 @@ def test_a_rejected_sign_off_keeps_the_rows_and_the_run_is_over(change: Place) -
     ("what", "said"),
     [
         ({"role": "assessment_lead"}, "may not sign off children: that needs the role data_person or technology_lead"),
-        ({"person": ""}, "Nobody may not sign off"),
+        ({"person": ""}, "Give the name"),
         ({"reason": " "}, "Give a reason"),
     ],
 )
