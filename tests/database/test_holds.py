@@ -127,7 +127,7 @@ def test_the_same_file_again_is_held_again_until_it_is_approved(loaded: Place) -
     fourth = half_missing(loaded, run_key="night-5", night="2026-11-23")
     assert (fourth.state, fourth.rule_id, len(of_school(loaded, "0101"))) == ("loaded", "", 10)
     assert half_missing(loaded, run_key="night-6", night="2026-11-24").state == "unchanged"
-    assert released("night-4") == "run.not_approved"
+    assert released("night-4") == "run.overtaken"
 
 
 def test_a_night_after_a_held_one_is_still_compared_line_by_line(place: Place) -> None:
