@@ -257,7 +257,7 @@ class Place:
         notes = [note(dataset, key) for dataset, key in self.keys]
         logged = [
             str(row)
-            for table in ("import_run", "import_issue", "mail")
+            for table in ("import_run", "import_issue", "mail", "school_change", "hold", "decision")
             for row in self.rows(f"select * from import_log.{table}")
         ]
         return "\n".join(

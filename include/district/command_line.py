@@ -223,18 +223,19 @@ def status(
 @_plain_errors
 def undo(
     run: Annotated[int, typer.Argument(help="The number of the run, as `district status` gives it.")],
-    person: Annotated[str, typer.Option(help="Who decides it.")],
+    person: _PERSON,
     reason: Annotated[str, typer.Option(help="Why; it stands in the digest, so name no child.")],
     keep_later: Annotated[
         bool, typer.Option("--keep-later", help="Leave the rows that later loads touched, and undo the others.")
     ] = False,
 ) -> None:
     """Undo a load: the rows that it changed become what they were before it."""
-    from district.load import undo as undoing
+    from district.load.undo import dataset_of
+    from district.load.undo import undo as take_back
 
-    dataset = find_dataset(undoing.dataset_of(run), settings().dags_folder)
-    role = undoing.BY_COMMAND
-    typer.echo(undoing.undo(dataset, run, person=person, role=role, reason=reason, keep_later=keep_later).told)
+    known = find_dataset(dataset_of(run), settings().dags_folder)
+    role = settings().district.role_of(person, known.owner)
+    typer.echo(take_back(known, run, person=person, role=role, reason=reason, keep_later=keep_later).told)
 
 
 @app.command()

@@ -15,6 +15,9 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _RESERVED = frozenset({"import_run_id", "source_line", "withdrawn_at", "row_no"})
 # Tables of the schema ``district`` that are no data set's: the calendar's.
 _RESERVED_TABLES = frozenset({"calendar_date", "school_date", "school_year", "session", "administration"})
+# DAGs that import no data set, each in the file of its name; and the other DAG of a data set.
+_RESERVED_DAGS = frozenset({"nightly_digest", "school_year_rollover", "undo_import"})
+_SEMESTER_CHANGE = "_semester_change"
 
 
 # PostgreSQL's limit is 1,600; some are the importer's own.
@@ -126,6 +129,8 @@ class Dataset:
             self._slip("its name must be lower case letters, digits and _, at most 48 characters")
         if self.name in _RESERVED_TABLES:
             self._slip("its table's name is taken by the district's own calendar; choose another")
+        if self.name in _RESERVED_DAGS or self.name.endswith(_SEMESTER_CHANGE):
+            self._slip("its name is taken by another DAG than an import's; choose another")
         names = [column.name for column in self.columns]
         for column in self.columns:
             if not _NAME.fullmatch(column.name) or column.name in _RESERVED:

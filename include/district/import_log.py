@@ -191,13 +191,23 @@ def run_of_delivery(connection: Connection, delivery_id: int) -> Row[Any] | None
     return connection.execute(runs.order_by(import_run.c.loaded_at.desc()).limit(1)).first()
 
 
-def undo_of_delivery(connection: Connection, delivery_id: int) -> Row[Any] | None:
-    """The undo of a delivery's load, unless the delivery has loaded again since."""
-    runs = select(import_run).where(
-        import_run.c.delivery_id == delivery_id, import_run.c.state.in_(("loaded", "restored"))
+def undo_of_delivery(connection: Connection, dataset: Dataset, run: Row[Any]) -> Row[Any] | None:
+    """The undo since the last load of a run's delivery that took back that load, or else an earlier one under it.
+
+    What loaded on top of a load that was taken back may bring its rows again.
+    """
+    undo, undone = import_run.alias("undo"), import_run.alias("undone")
+    loads = select(func.max(import_run.c.loaded_at)).where(
+        import_run.c.delivery_id == run.delivery_id, import_run.c.state.in_(("loaded", "undone"))
     )
-    last = connection.execute(runs.order_by(import_run.c.loaded_at.desc()).limit(1)).first()
-    return last if last is not None and last.state == "restored" else None
+    last_load = loads.scalar_subquery()
+    same = select(import_run.c.id).where(speaks_for(dataset, run.partition, run.scope))
+    query = select(undo).join(undone, undone.c.id == undo.c.about_id)
+    query = query.where(
+        undo.c.id.in_(same), undo.c.state == "restored", undo.c.loaded_at > last_load, undone.c.loaded_at <= last_load
+    )
+    of_itself = undo.c.delivery_id == run.delivery_id
+    return connection.execute(query.order_by(of_itself.desc(), undo.c.loaded_at.desc()).limit(1)).first()
 
 
 def newest_undo(connection: Connection, datasets: Iterable[str]) -> int | None:

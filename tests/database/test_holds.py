@@ -16,12 +16,13 @@ from district import pipeline
 from district.database import engine
 from district.dataset import Dataset
 from district.load.gate import PARENT_HELD
+from district.load.undo import NotUndone, undo
 from district.review.decisions import approved, decide
 from district.review.holds import expire, waiting
 from district.review.preview import as_markdown
 from district.review.tables import WHOLE
 from district.run import Held, NotAllowed
-from district.settings import settings
+from district.settings import _read_district, settings
 from importing import CHILDREN, FTE_RULE, Outcome, Place, canaries_of, child, children, csv_bytes, with_gate
 
 # The second of the two schools of the first night has lost half of its rows; the first has a new child.
@@ -135,13 +136,30 @@ def test_a_night_after_a_held_one_is_still_compared_line_by_line(place: Place) -
     assert pipeline.release(CHILDREN, run_key=KEY).updated == 32
 
 
-def test_a_name_that_slid_into_the_school_s_column_is_told_nowhere(loaded: Place) -> None:
-    slid = [row | {"school_id": row["last_name"], "last_name": row["school_id"]} for row in children(60, first=100)]
-    outcome = loaded.night(csv_bytes([*children(), *slid]), run_key=KEY)
+LISTED = 'schools: [{school_id: "0100"}, {school_id: "0101"}]\n'
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_name_that_slid_into_the_school_s_column_is_told_nowhere(loaded: Place, listed: bool) -> None:
+    facts = loaded.folder / "district.yaml"
+    facts.write_text(facts.read_text(encoding="utf-8").replace("" if listed else LISTED, ""), encoding="utf-8")
+    _read_district.cache_clear()
+    # A name in most, a student's number in some.
+    slid = [row | {"school_id": row["last_name"], "last_name": row["school_id"]} for row in children(30, first=100)]
+    slid += [row | {"school_id": row["student_id"]} for row in children(9, first=200)]
+    new = [child(n, school_id="0102") for n in range(300, 330)]
+    assert loaded.night(csv_bytes([*children(), *slid, *new]), run_key="slid", age=6000).state == "loaded"
+    touched = [row | {"birth_date": "2013-02-01"} for row in (*slid, *new[:20])]
+    outcome = loaded.night(csv_bytes([*HALF, *touched, *new[20:]]), run_key=KEY, age=60, night="2026-11-20")
+    assert outcome.rule_id == "gate.withdrawn"
+    review = waiting(CHILDREN, KEY)
+    assert review is not None
     schools = loaded.rows("select school_id from import_log.school_change")
-    assert {row["school_id"] for row in schools} == {WHOLE, "0100", "0101"}
-    assert outcome.summary is not None
-    assert loaded.leaks(canaries_of(slid)) == []
+    assert {row["school_id"] for row in schools} == {WHOLE, "0100", "0101", "0102"}
+    with pytest.raises(NotUndone, match="other schools") as refusal:
+        undo(CHILDREN, 2, person="Ada", role="data_person", reason="Slid")
+    told = loaded.said() + as_markdown(review) + str(refusal.value)
+    assert [value for value in canaries_of(slid) - {"0100", "0101"} if value in told] == []
 
 
 TAMPERED = {

@@ -7,12 +7,22 @@ import dataclasses
 import pytest
 
 from district.dataset import Column, DatasetError
+from district.settings import PROJECT
 from importing import CHILDREN
 
 
 def test_the_calendar_s_table_is_no_data_set_s() -> None:
     with pytest.raises(DatasetError, match="Data set calendar_date: its table's name is taken"):
         dataclasses.replace(CHILDREN, name="calendar_date")
+
+
+def test_a_dag_s_name_that_imports_nothing_is_no_data_set_s() -> None:
+    files = (PROJECT / "dags").glob("*.py")
+    others = [file.stem for file in files if "Dataset(" not in file.read_text(encoding="utf-8")]
+    assert "undo_import" in others
+    for name in [*others, "children_semester_change"]:
+        with pytest.raises(DatasetError, match=f"Data set {name}: its name is taken by another DAG"):
+            dataclasses.replace(CHILDREN, name=name)
 
 
 def test_a_column_of_codes_is_told_its_name() -> None:

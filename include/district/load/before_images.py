@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from sqlalchemy import (
@@ -10,8 +11,10 @@ from sqlalchemy import (
     FromClause,
     Row,
     Select,
+    Text,
     and_,
     case,
+    cast,
     column,
     delete,
     exists,
@@ -32,6 +35,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from district.database import create_temporary
 from district.dataset import Dataset
 from district.load.counting import SCHOOL
+from district.load.schools import known_schools
+from district.review.tables import WHOLE
 from district.run import ImportStopped
 from district.tables import DISTRICT, import_run, row_history
 
@@ -53,12 +58,20 @@ class ChangedRows:
         self.touched = create_temporary(connection, "_touched", self._touched_later())
 
     def by_school(self) -> dict[str, int]:
-        """How many rows later loads touched, by school, the most first; none where the data set knows no schools."""
+        """How many rows later loads touched, by school, the most first; ``WHOLE`` for rows of no known school.
+
+        Empty where the data set knows no schools.
+        """
         if SCHOOL not in self._target.c:
             return {}
-        school = func.coalesce(self._touched.c.school, "")
-        query = select(school, func.count()).group_by(school).order_by(func.count().desc(), school)
-        return {name: int(count) for name, count in self._connection.execute(query)}
+        school = func.coalesce(cast(self._touched.c.school, Text), "")
+        counted = self._connection.execute(select(school, func.count()).group_by(school))
+        rows = {name: int(count) for name, count in counted}
+        known = known_schools(rows)
+        told: Counter[str] = Counter()
+        for name in sorted(rows):
+            told[name if name in known else WHOLE] += rows[name]
+        return dict(told.most_common())
 
     def set_back(self, undo_id: int) -> None:
         """Makes the rows what they were before the load, and keeps what they were before the undo.

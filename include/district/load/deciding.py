@@ -28,8 +28,8 @@ from district.dataset import Gate
 from district.load.batch import CHANGE, Batch
 from district.load.counting import SCHOOL, Found, counts_of_last_year, found_by_school, school_of, usual_counts
 from district.load.gate import Judgement, Part, SchoolChange
+from district.load.schools import known_schools
 from district.review.tables import WHOLE
-from district.settings import settings
 from district.tables import standing_table
 
 
@@ -122,7 +122,7 @@ class Decider:
         unchanged: Counter[str] = Counter()
         place = self._batch.carried_rows.names.index(SCHOOL) if self._batch.by_school else 0
         for values, rows in self._batch.carried_rows.rows.items():
-            unchanged[values[place] if self._batch.by_school else WHOLE] += rows
+            unchanged[self._told(values[place]) if self._batch.by_school else WHOLE] += rows
         changed = {school: rows for (school, action), rows in actions.items() if action == "update"}
         suspicious = any(rows > share * standing[school] for school, rows in changed.items())
         suspicious = suspicious or sum(changed.values()) > share * standing.total()
@@ -162,15 +162,20 @@ class Decider:
         """Each school's share of each scope: one that is missing altogether is a small share of the whole."""
         scope, gone, names = self._batch.dataset.scope, self._batch.vanished_keys(), self._part_columns
         withdrawn = self._counted([gone.c[name] for name in names])
-        return tuple(
-            Part(
-                name=", ".join(f"{name} {value}" for name, value in zip(scope, values, strict=False)),
-                school_id=str(values[names.index(SCHOOL)]) if self._batch.by_school else WHOLE,
-                standing=rows,
-                withdrawn=withdrawn.get(values, 0),
+        parts = []
+        for values, rows in self._standing_rows.items():
+            part = dict(zip(names, values, strict=True))
+            if self._batch.by_school:
+                part[SCHOOL] = self._told(part[SCHOOL])
+            parts.append(
+                Part(
+                    name=", ".join(f"{name} {part[name]}" for name in scope),
+                    school_id=part[SCHOOL] if self._batch.by_school else WHOLE,
+                    standing=rows,
+                    withdrawn=withdrawn.get(values, 0),
+                )
             )
-            for values, rows in self._standing_rows.items()
-        )
+        return tuple(parts)
 
     @property
     def _part_columns(self) -> tuple[str, ...]:
@@ -183,14 +188,19 @@ class Decider:
 
     @cached_property
     def _known_schools(self) -> frozenset[str] | None:
-        """The schools that the settings name or that have rows standing; None where schools are not told apart."""
+        """The schools that are told by their ids; None where schools are not told apart."""
         if not self._batch.by_school:
             return None
-        named = {school.school_id for school in settings().district.schools}
-        if self._batch.first:
-            return frozenset(named)
-        place = self._part_columns.index(SCHOOL)
-        return frozenset(named | {values[place] for values in self._standing_rows})
+        standing: Counter[str] = Counter()
+        if not self._batch.first:
+            place = self._part_columns.index(SCHOOL)
+            for values, rows in self._standing_rows.items():
+                standing[values[place]] += rows
+        return known_schools(standing)
+
+    def _told(self, value: Any) -> str:
+        """What stands in a school's column, if it is a school; else ``WHOLE``."""
+        return str(value) if value in (self._known_schools or ()) else WHOLE
 
     def _standing(self, names: tuple[str, ...]) -> dict[tuple[Any, ...], int]:
         """Rows that stand in the scope, by these columns; those of the last load's scope are counted already."""

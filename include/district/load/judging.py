@@ -39,7 +39,7 @@ def judge_load(batch: Batch, last: Row[Any] | None, *, preview: bool) -> tuple[C
         parts=changes.parts,
         last_read=last.read if last is not None else 0,
         stopping=[
-            *_stopping(connection, run, first=batch.first and (gate.first or settings().first_load) == "hold"),
+            *_stopping(connection, dataset, run, first=batch.first and (gate.first or settings().first_load) == "hold"),
             *(() if batch.first else _amends(connection, dataset, run, changes)),
         ],
         waiting=_held_by_parents(connection, dataset, run),
@@ -67,7 +67,7 @@ def reason_of(judgement: Judgement, schools: int) -> str:
     return told + (" A person decides: answer the required action, or see `district holds`." if asked else "")
 
 
-def _stopping(connection: Connection, run: Row[Any], *, first: bool) -> list[Reason]:
+def _stopping(connection: Connection, dataset: Dataset, run: Row[Any], *, first: bool) -> list[Reason]:
     """What holds the delivery as a whole, besides its counts: the suite's rules, that it is the first, or an undo."""
     rules = select(import_issue.c.rule_id, import_issue.c.title, import_issue.c.fix).where(
         import_issue.c.import_run_id == run.id, import_issue.c.fate == "hold"
@@ -79,9 +79,12 @@ def _stopping(connection: Connection, run: Row[Any], *, first: bool) -> list[Rea
     if first:
         text = "It would be the first load of this table: compare its counts with the SIS and approve the baseline."
         reasons.append(Reason(school_id=WHOLE, rule_id="gate.first", text=text))
-    undone = import_log.undo_of_delivery(connection, run.delivery_id)
+    undone = import_log.undo_of_delivery(connection, dataset, run)
     if undone is not None and not run.run_key.startswith(import_log.BY_HAND):
-        text = f"The file is, to the byte, a delivery that was taken back ({undone.reason})."
+        told = "is, to the byte, a delivery that was taken back"
+        if undone.delivery_id != run.delivery_id:
+            told = "had loaded on top of a delivery that was taken back since, and may bring its rows again"
+        text = f"The file {told} ({undone.reason})."
         reasons.append(Reason(school_id=WHOLE, rule_id="delivery.undone", text=text))
     return reasons
 

@@ -20,10 +20,8 @@ from district.load.before_images import ChangedRows
 from district.load.lock import lock
 from district.review.tables import decision
 from district.run import Held
+from district.settings import DATA_PERSON, settings
 from district.tables import delivery, import_run
-
-BY_COMMAND = "command line"
-"""The role of whoever may run the ``district`` command: its database login is what lets them."""
 
 
 class NotUndone(Held):
@@ -78,12 +76,18 @@ def undo(
     A ``run_key`` names the undo: asked for again under the same key, it says what it did.
 
     Raises:
-        NotUndone: the run loaded nothing, is undone already, or later loads touched its rows; nothing has changed.
+        NotUndone: the role may not decide, no reason is given, the run loaded nothing, is undone already, or later
+            loads touched its rows; nothing has changed.
         Locked: another run of the data set is loading.
     """
     person, reason = person.strip(), reason.strip()
-    if not person or not reason:
-        raise NotUndone("An undo needs the name of who decides it and a reason. Nothing was undone.")
+    if role not in (dataset.owner, DATA_PERSON) or not person:
+        may = ", ".join(settings().district.deciders(dataset.owner)) or "nobody yet: name people in the settings file"
+        raise NotUndone(
+            f"{person or 'Whoever started this'} may not decide about {dataset.name}. Those who may: {may}."
+        )
+    if not reason:
+        raise NotUndone("An undo needs a reason. Nothing was undone.")
     run_key = run_key or f"{import_log.BY_HAND}undo-{uuid.uuid4()}"
     with engine().begin() as connection:
         connection.execute(text("SET LOCAL lock_timeout = '30s'"))
@@ -140,7 +144,7 @@ def _check_rows(run: Row[Any], rows: ChangedRows, *, keep_later: bool) -> None:
         )
     if rows.own and (keep_later or not rows.touched):
         return
-    by_school = ", ".join(f"{school or 'without a school'} {count:,}" for school, count in rows.by_school().items())
+    by_school = ", ".join(f"{school or 'other schools'} {count:,}" for school, count in rows.by_school().items())
     schools = f"; by school: {by_school}" if by_school else ""
     then = f" Or undo the other {_rows(rows.own)} alone, with --keep-later." if rows.own else ""
     raise NotUndone(

@@ -78,7 +78,7 @@ def _table(schools: Collection[SchoolChange], held: Collection[str]) -> list[tup
         schools, key=lambda each: (each.school_id not in held, -(each.gone + each.new + each.changed), each.school_id)
     )
     return [
-        (each.school_id or "(no school)", each, "held" if each.school_id in held or held == {WHOLE} else "")
+        (each.school_id or "(other schools)", each, "held" if each.school_id in held or held == {WHOLE} else "")
         for each in order[:SHOWN]
     ]
 

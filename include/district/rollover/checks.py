@@ -11,6 +11,7 @@ from sqlalchemy import Connection, and_, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 
 from district.dataset import Dataset
+from district.load.schools import known_schools
 from district.review.tables import school_change
 from district.tables import crosswalk, import_run, target_table
 
@@ -51,9 +52,9 @@ class Counted:
     """Their names, as ``column code``; those of personal columns are only counted."""
 
     @property
-    def schools(self) -> set[str]:
-        """Every school that has or sends a row of either year."""
-        return {*self.rows, *self.coming, *self.sent}
+    def schools(self) -> frozenset[str]:
+        """Every school that has or sends rows of either year; a name in the school's column is none, and not told."""
+        return known_schools(self.rows + self.coming + self.sent)
 
 
 def count(connection: Connection, enrollment: Dataset, ending: int, coming: int) -> Counted:
