@@ -123,6 +123,15 @@ class Settings(BaseSettings):
         return _read_district(self.file)
 
 
+# What pydantic says in Python's words.
+_PLAIN = {
+    "tuple_type": "A list should stand here",
+    "model_type": "Entries should stand here, each a name, a colon and a value",
+    "dict_type": "Entries should stand here, each a name, a colon and a value",
+    "extra_forbidden": "There is no entry of that name; look for a slip in its spelling",
+}
+
+
 class _Loader(yaml.SafeLoader):
     """YAML in which no key silently takes the place of another, and what looks like a date and is none is text."""
 
@@ -131,7 +140,9 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"{key.value} stands twice; join the two", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key.value} stands twice; join the two", problem_mark=key.start_mark
+                )
             seen.add(key.value)
         return node
 
@@ -152,7 +163,7 @@ def _read_district(path: Path) -> District:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
+        said = _PLAIN.get(first["type"]) or first["msg"].removeprefix("Value error, ")
         slip = f"{path}: {f'{place}: ' if place else ''}{said}."
     raise SettingsError(" ".join(slip.split()))
 

@@ -54,6 +54,6 @@ def _check_shares(place: str, shares: Shares, gate: Gate) -> None:
         most = round(MOST_SCALE * getattr(gate, name), 6)
         if share > most:
             raise SettingsError(
-                f"{place}.{name}: {share:g} is more than {most:g}, {MOST_SCALE:g} times what the data set's own gate says. "
-                "To change a gate for good, change it in the data set's DAG file."
+                f"{place}.{name}: {share:g} is more than {most:g}, {MOST_SCALE:g} times what the data set's own gate "
+                "says. To change a gate for good, change it in the data set's DAG file."
             )
