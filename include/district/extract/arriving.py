@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from district import import_log, issues
+from district.calendar.named import check_named
 from district.calendar.record import recorded_calendar
 from district.codes import crosswalk_version, seed_crosswalk
 from district.database import engine, ensure_target, prepare_alone, sync_calendar
@@ -79,6 +80,7 @@ def arrive(
             unnoticed=preview or kind == "rehearsal",
             kind=kind,
         )
+    check_named(dataset)
     with engine().begin() as connection:
         prepare_alone(connection)
         sync_calendar(connection)
