@@ -25,10 +25,21 @@ from district.demo.postgres import Server
 from district.import_log import BY_HAND
 from district.load.undo import NotUndone, Undone, undo
 from district.notify.mail import queue_digest
-from district.review.decisions import NotAllowed, decide
 from district.review.holds import waiting
-from district.run import Held
-from importing import CHILDREN, FTE_RULE, Outcome, Place, canaries_of, child, children, csv_bytes, with_gate, working_in
+from district.run import Held, NotAllowed
+from importing import (
+    CHILDREN,
+    FTE_RULE,
+    Outcome,
+    Place,
+    canaries_of,
+    child,
+    children,
+    csv_bytes,
+    decide,
+    with_gate,
+    working_in,
+)
 
 # It mends its history with every file, so that no year is closed to it.
 OPEN = dataclasses.replace(with_gate(CHILDREN, floor=1_000_000), history=True)

@@ -78,7 +78,7 @@ def change_as_markdown(waiting: Pending) -> str:
         "",
         *schools_as_markdown(waiting.schools),
         "",
-        *[f"- {each.word}, {each.rows:,} {each.noun}: {each.title}" for each in waiting.issues[:ISSUES_SHOWN]],
+        *[each.line for each in waiting.issues[:ISSUES_SHOWN]],
         *[f"- `{rule_id}` acknowledged by {person}" for rule_id, person in sorted(waiting.acknowledged.items())],
         "",
         "Compare it with the SIS. After *Reject* the table keeps the rows that it has, and the next night asks again.",

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, func, insert, select
+from sqlalchemy import Connection, Row, Select
 
 from district import import_log
 from district.database import engine
 from district.dataset import Dataset
 from district.review.acknowledgements import acknowledged_by, new_warnings
+from district.review.decisions import countable, record, roles_for, sha256_of
 from district.review.tables import decision
 from district.run import Held, NotAllowed
-from district.settings import DATA_PERSON, settings
-from district.tables import delivery
+from district.settings import settings
 
 TECHNOLOGY_LEAD = "technology_lead"
 _NOT_YET = ("semester_change.warnings", "semester_change.sign_off")
@@ -22,7 +21,7 @@ _NOT_YET = ("semester_change.warnings", "semester_change.sign_off")
 
 def signing_roles(dataset: Dataset) -> tuple[str, ...]:
     """The roles that may sign off a data set's semester change."""
-    return tuple(dict.fromkeys((dataset.owner, DATA_PERSON, TECHNOLOGY_LEAD)))
+    return tuple(dict.fromkeys((*roles_for(dataset), TECHNOLOGY_LEAD)))
 
 
 def sign_off(
@@ -46,19 +45,7 @@ def sign_off(
             raise NotAllowed(f"{len(new)} new warnings of {dataset.name} are to be acknowledged first.")
         if _same(person) in _acknowledgers(connection, dataset, run):
             raise NotAllowed(f"{person.strip()} has acknowledged a warning of this run; a second person signs off.")
-        values = {
-            "dataset": dataset.name,
-            "partition": run.partition,
-            "import_run_id": run.id,
-            "sha256": _sha256(connection, run),
-            "kind": "sign_off",
-            "choice": choice,
-            "person": person.strip(),
-            "role": role,
-            "reason": reason.strip(),
-            "expires_at": func.clock_timestamp() + datetime.timedelta(hours=settings().hold_hours),
-        }
-        connection.execute(insert(decision).values(values))
+        record(connection, run, kind="sign_off", choice=choice, person=person, role=role, reason=reason)
         if choice == "reject":
             why = f"{person.strip()} ({role}) did not sign off: {reason.strip()} Nothing was changed."
             import_log.update_run(connection, run.id, state="held", reason=why, rule_id="semester_change.rejected")
@@ -109,20 +96,8 @@ def signed_by(connection: Connection, dataset: Dataset, run: Row[Any]) -> str:
 
 def _signed(connection: Connection, dataset: Dataset, run: Row[Any]) -> Select[Any]:
     """Unused and unexpired sign-offs of this run's very delivery."""
-    query = select(decision).where(
-        decision.c.kind == "sign_off",
-        decision.c.choice == "approve",
-        decision.c.dataset == dataset.name,
-        decision.c.import_run_id == run.id,
-        decision.c.sha256 == _sha256(connection, run),
-        # Asked when it was written; asked again, since more than one hand can write to a table.
-        decision.c.role.in_(signing_roles(dataset)),
-        func.btrim(decision.c.person) != "",
-        func.btrim(decision.c.reason) != "",
-        decision.c.expires_at > func.clock_timestamp(),
-        decision.c.used_by.is_(None),
-    )
-    return query.order_by(decision.c.id)
+    signed = countable("sign_off", dataset, sha256_of(connection, run), signing_roles(dataset))
+    return signed.where(decision.c.import_run_id == run.id)
 
 
 def unsigned(run: Row[Any]) -> bool:
@@ -137,12 +112,6 @@ def _acknowledgers(connection: Connection, dataset: Dataset, run: Row[Any]) -> s
 def _same(person: str) -> str:
     """A name as it is compared: nobody becomes a second person by a capital letter."""
     return person.strip().casefold()
-
-
-def _sha256(connection: Connection, run: Row[Any]) -> str:
-    query = select(delivery.c.sha256).where(delivery.c.id == run.delivery_id)
-    sha256: str = connection.execute(query).scalar_one()
-    return sha256
 
 
 def _or(roles: tuple[str, ...]) -> str:

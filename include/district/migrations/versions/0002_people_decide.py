@@ -73,7 +73,7 @@ def upgrade() -> None:
             postgresql.JSONB(astext_type=sa.Text()),
             server_default=sa.text("'[]'"),
             nullable=False,
-            comment="Those it is about; [] for all.",
+            comment="Of a review; '' is the delivery itself.",
         ),
         sa.Column("person", sa.Text(), nullable=False),
         sa.Column("role", sa.Text(), nullable=False),
