@@ -37,7 +37,7 @@ from district.run import (
     State,
 )
 from district.semester_change.foresight import foresee
-from district.semester_change.sign_off import check_strict, unsigned
+from district.semester_change.sign_off import check_shown, check_strict, unsigned
 from district.settings import settings
 from district.trouble import recorded
 from district.validate.batch import drop_views, validate_batch
@@ -200,6 +200,7 @@ def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
         signed = check_strict(connection, dataset, run) if run.kind == "semester_change" and not preview else []
         batch = Batch(connection, dataset, run)
         changes, judgement = judge_load(batch, last, preview=preview)
+        check_shown(connection, run, signed)
         told = {
             "state": "held" if judgement.whole else "validated" if preview else "loaded",
             "reason": reason_of(judgement, len(changes.schools)),

@@ -14,6 +14,7 @@ from district.database import engine
 from district.import_log import find_run
 from district.review.acknowledgements import acknowledge, new_warnings
 from district.run import Held, ImportStopped, NotAllowed
+from district.semester_change.question import pending
 from district.semester_change.sign_off import sign_off
 from district.settings import settings
 from importing import CHILDREN, FTE_RULE, Place, child, children, csv_bytes, working_in
@@ -86,8 +87,15 @@ def know(rule_id: str, *, ceiling: int | None = None, days: int = 30, **who: str
 
 
 def sign(key: str, choice: Any = "approve", **who: str) -> None:
-    about: Any = {**BEN, "reason": "Compared with the SIS, school by school.", **who}
+    """Signs what is shown at this moment, or what ``shown`` names."""
+    about: Any = {**BEN, "reason": "Compared with the SIS, school by school.", "shown": shown(key), **who}
     sign_off(CHILDREN, key, choice=choice, **about)
+
+
+def shown(key: str) -> str:
+    """What people are shown of a run, as its question names it; nothing where nobody is asked."""
+    asked = pending(CHILDREN, key)
+    return asked.shown if asked else ""
 
 
 def stopped(key: str) -> str:
@@ -147,6 +155,7 @@ def test_without_a_new_warning_the_sign_off_is_still_asked(change: Place) -> Non
     "forged",
     [
         "update import_log.decision set sha256 = 'another'",
+        "update import_log.decision set shown = 'another'",
         "update import_log.decision set expires_at = now() - interval '1 second'",
         "update import_log.decision set person = ' '",
         "update import_log.decision set reason = ''",
@@ -185,6 +194,65 @@ def test_a_rejected_sign_off_keeps_the_rows_and_the_run_is_over(change: Place) -
     with pytest.raises(NotAllowed, match="Nothing of children waits for a sign-off"):
         sign(key)
     assert change.table_hash() == before
+
+
+def test_a_rejection_takes_back_an_earlier_sign_off(change: Place) -> None:
+    content = csv_bytes(children(41))
+    key = judge(change, content)
+    sign(key)
+    sign(key, "reject", person="cat", role="data_person", reason="Sections of 0100 are wrong.")
+    judge(change, content, key=key)
+    assert shown(key), "the same file is asked about again"
+    assert stopped(key) == "semester_change.sign_off"
+    sign(key, person="cat", role="data_person", reason="They are right after all.")
+    assert pipeline.load(CHILDREN, run_key=key).state == "loaded"
+
+
+def test_a_sign_off_counts_after_a_clear_where_nothing_else_would_load(change: Place) -> None:
+    content = csv_bytes(children(41))
+    key = judge(change, content)
+    sign(key)
+    judge(change, content, key=key)
+    asked = pending(CHILDREN, key)
+    assert asked is not None
+    assert asked.signed_by == "ben"
+    assert pipeline.load(CHILDREN, run_key=key).state == "loaded"
+
+
+def test_a_sign_off_is_void_once_the_same_file_is_judged_otherwise(change: Place) -> None:
+    content = rows("0", "0")
+    key = judge(change, content)
+    know("children.fte_zero")
+    sign(key)
+    write_strict(change, [TERM], **{"children.fte_zero": "reject"})
+    judge(change, content, key=key)
+    asked = pending(CHILDREN, key)
+    assert asked is not None
+    assert asked.signed_by == ""
+    assert stopped(key) == "semester_change.sign_off"
+
+
+def test_a_sign_off_is_for_what_was_shown(change: Place) -> None:
+    key = judge(change, csv_bytes(children(41)))
+    before = shown(key)
+    judge(change, csv_bytes(children(42)), key=key)
+    for choice in ("approve", "reject"):
+        with pytest.raises(NotAllowed, match="children: what was shown has changed since; look at it again"):
+            sign(key, choice, shown=before)
+
+
+def test_a_signed_load_does_what_was_signed_or_nothing(change: Place) -> None:
+    key = judge(change, rows("0.8"))
+    sign(key)
+    change.execute("update district.children set fte = 0.8 where student_id = '7000001'")
+    before = change.table_hash()
+    assert stopped(key) == "semester_change.changed"
+    assert change.table_hash() == before
+    with pytest.raises(Held, match="clear `validate` to have it looked at again"):
+        pipeline.load(CHILDREN, run_key=key)
+    pipeline.validate(CHILDREN, run_key=key)
+    sign(key)
+    assert pipeline.load(CHILDREN, run_key=key).state == "loaded"
 
 
 @pytest.mark.parametrize(

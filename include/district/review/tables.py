@@ -42,6 +42,13 @@ decision = Table(
     Column("decided_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("used_by", ForeignKey(f"{IMPORT_LOG}.import_run.id"), comment="The run that relied on it."),
+    Column(
+        "shown",
+        Text,
+        nullable=False,
+        server_default=text("''"),
+        comment="Of a sign-off: the digest of what was shown; nothing else may load.",
+    ),
     Index("decision_by_delivery", "dataset", "sha256"),
     comment="Who decided what about which delivery, and why. Rows are only ever added, and marked as used.",
 )

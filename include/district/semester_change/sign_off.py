@@ -13,8 +13,9 @@ from district.dataset import Dataset
 from district.review.acknowledgements import acknowledged_by, new_warnings
 from district.review.tables import decision
 from district.run import Held, NotAllowed
+from district.semester_change.shown import sha256_of, shown_of
 from district.settings import DATA_PERSON, settings
-from district.tables import delivery
+from district.tables import import_run
 
 TECHNOLOGY_LEAD = "technology_lead"
 _NOT_YET = ("semester_change.warnings", "semester_change.sign_off")
@@ -26,12 +27,22 @@ def signing_roles(dataset: Dataset) -> tuple[str, ...]:
 
 
 def sign_off(
-    dataset: Dataset, run_key: str, *, choice: Literal["approve", "reject"], person: str, role: str, reason: str
+    dataset: Dataset,
+    run_key: str,
+    *,
+    choice: Literal["approve", "reject"],
+    shown: str,
+    person: str,
+    role: str,
+    reason: str,
 ) -> None:
-    """Records a second person's word on the newest run under a key. After a rejection it does not load.
+    """Records a second person's word on what was ``shown`` of the newest run under a key, as the question names it.
+
+    After a rejection it does not load; the newest word alone counts.
 
     Raises:
-        NotAllowed: the role may not sign, a reason is missing, a warning is new, or the person has acknowledged one.
+        NotAllowed: the role may not sign, a reason is missing, a warning is new, the person has acknowledged one, or
+            what was shown has changed since.
     """
     roles = signing_roles(dataset)
     if role not in roles or not person.strip():
@@ -40,8 +51,11 @@ def sign_off(
         raise NotAllowed("Give a reason: what have you compared, and with what?")
     with engine().begin() as connection:
         run = import_log.find_run(connection, dataset, run_key)
-        if run is None or run.kind != "semester_change" or (run.state != "validated" and not unsigned(run)):
+        run = _locked(connection, run) if run is not None else None
+        if run is None or not asks(run):
             raise NotAllowed(f"Nothing of {dataset.name} waits for a sign-off in this run.")
+        if shown != shown_of(connection, run):
+            raise NotAllowed(f"{dataset.name}: what was shown has changed since; look at it again.")
         if choice == "approve" and (new := new_warnings(connection, dataset, run)):
             raise NotAllowed(f"{len(new)} new warnings of {dataset.name} are to be acknowledged first.")
         if _same(person) in _acknowledgers(connection, dataset, run):
@@ -50,7 +64,8 @@ def sign_off(
             "dataset": dataset.name,
             "partition": run.partition,
             "import_run_id": run.id,
-            "sha256": _sha256(connection, run),
+            "sha256": sha256_of(connection, run),
+            "shown": shown,
             "kind": "sign_off",
             "choice": choice,
             "person": person.strip(),
@@ -84,37 +99,48 @@ def check_strict(connection: Connection, dataset: Dataset, run: Row[Any]) -> lis
     """The sign-off that the load of a semester change relies on, locked until its transaction, this one, ends.
 
     Raises:
-        Held: a warning is new that nobody has acknowledged, or no second person has signed off this delivery.
+        Held: a warning is new that nobody has acknowledged, or no second person has signed off what was shown.
     """
+    run = _locked(connection, run)
     new = new_warnings(connection, dataset, run)
     if new:
         listed = ", ".join(f"{each.rule_id} ({each.rows:,})" for each in new[:5])
         message = f"{len(new)} new warnings are not acknowledged: {listed}. Nothing was changed."
         raise Held(message, rule_id="semester_change.warnings")
-    acknowledgers = _acknowledgers(connection, dataset, run)
-    rows = connection.execute(_signed(connection, dataset, run).with_for_update()).all()
-    valid = [row for row in rows if _same(row.person) not in acknowledgers]
-    if not valid:
+    signed = connection.execute(_signed(connection, dataset, run).with_for_update()).one_or_none()
+    if signed is None or _same(signed.person) in _acknowledgers(connection, dataset, run):
         message = f"No second person has signed off {dataset.name} of {run.partition}. Nothing was changed."
         raise Held(message, rule_id="semester_change.sign_off")
-    return valid[-1:]
+    return [signed]
+
+
+def check_shown(connection: Connection, run: Row[Any], signed: list[Row[Any]]) -> None:
+    """Makes sure that a load which has just counted its changes anew does what was signed off.
+
+    Raises:
+        Held: the table has changed since.
+    """
+    if any(each.shown != shown_of(connection, run) for each in signed):
+        message = f"{run.dataset} of {run.partition} would no longer change what was signed off; "
+        raise Held(message + "clear `validate` to have it looked at again.", rule_id="semester_change.changed")
 
 
 def signed_by(connection: Connection, dataset: Dataset, run: Row[Any]) -> str:
     """Who has signed off a run, where that still counts; empty where nobody has."""
-    acknowledgers = _acknowledgers(connection, dataset, run)
-    people = [row.person for row in connection.execute(_signed(connection, dataset, run))]
-    return next((person for person in reversed(people) if _same(person) not in acknowledgers), "")
+    signed = connection.execute(_signed(connection, dataset, run)).one_or_none()
+    if signed is None or _same(signed.person) in _acknowledgers(connection, dataset, run):
+        return ""
+    return str(signed.person)
 
 
 def _signed(connection: Connection, dataset: Dataset, run: Row[Any]) -> Select[Any]:
-    """Unused and unexpired sign-offs of this run's very delivery."""
-    query = select(decision).where(
-        decision.c.kind == "sign_off",
+    """The newest word on a run, where it is an unused and unexpired sign-off of what is shown of it now."""
+    about = (decision.c.kind == "sign_off", decision.c.dataset == dataset.name, decision.c.import_run_id == run.id)
+    return select(decision).where(
+        decision.c.id == select(func.max(decision.c.id)).where(*about).scalar_subquery(),
         decision.c.choice == "approve",
-        decision.c.dataset == dataset.name,
-        decision.c.import_run_id == run.id,
-        decision.c.sha256 == _sha256(connection, run),
+        decision.c.sha256 == sha256_of(connection, run),
+        decision.c.shown == shown_of(connection, run),
         # Asked when it was written; asked again, since more than one hand can write to a table.
         decision.c.role.in_(signing_roles(dataset)),
         func.btrim(decision.c.person) != "",
@@ -122,12 +148,22 @@ def _signed(connection: Connection, dataset: Dataset, run: Row[Any]) -> Select[A
         decision.c.expires_at > func.clock_timestamp(),
         decision.c.used_by.is_(None),
     )
-    return query.order_by(decision.c.id)
+
+
+def asks(run: Row[Any]) -> bool:
+    """Whether a run waits for people: it is judged, or its load stopped for want of their word."""
+    return run.kind == "semester_change" and (run.state == "validated" or unsigned(run))
 
 
 def unsigned(run: Row[Any]) -> bool:
     """Whether a load stopped for want of a person's word alone, so that it may be tried again."""
     return run.state == "held" and run.rule_id in _NOT_YET
+
+
+def _locked(connection: Connection, run: Row[Any]) -> Row[Any]:
+    """The run as it is now, and until the transaction ends: a word and a load take their turns."""
+    query = select(import_run).where(import_run.c.id == run.id)
+    return connection.execute(query.with_for_update(key_share=True)).one()
 
 
 def _acknowledgers(connection: Connection, dataset: Dataset, run: Row[Any]) -> set[str]:
@@ -137,12 +173,6 @@ def _acknowledgers(connection: Connection, dataset: Dataset, run: Row[Any]) -> s
 def _same(person: str) -> str:
     """A name as it is compared: nobody becomes a second person by a capital letter."""
     return person.strip().casefold()
-
-
-def _sha256(connection: Connection, run: Row[Any]) -> str:
-    query = select(delivery.c.sha256).where(delivery.c.id == run.delivery_id)
-    sha256: str = connection.execute(query).scalar_one()
-    return sha256
 
 
 def _or(roles: tuple[str, ...]) -> str:
