@@ -1,4 +1,4 @@
-"""What people are shown of a run before they answer: an answer counts for this, and for nothing that came of it since."""
+"""What people are shown of a run before they answer: an answer counts for this alone."""
 
 from __future__ import annotations
 

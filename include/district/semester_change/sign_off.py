@@ -28,7 +28,7 @@ def signing_roles(dataset: Dataset) -> tuple[str, ...]:
 
 def sign_off(
     dataset: Dataset,
-    run_key: str,
+    run_id: int,
     *,
     choice: Literal["approve", "reject"],
     shown: str,
@@ -36,7 +36,7 @@ def sign_off(
     role: str,
     reason: str,
 ) -> None:
-    """Records a second person's word on what was ``shown`` of the newest run under a key, as the question names it.
+    """Records a second person's word on what was ``shown`` of a run, as its question names it.
 
     After a rejection it does not load; the newest word alone counts.
 
@@ -50,8 +50,7 @@ def sign_off(
     if not reason.strip():
         raise NotAllowed("Give a reason: what have you compared, and with what?")
     with engine().begin() as connection:
-        run = import_log.find_run(connection, dataset, run_key)
-        run = _locked(connection, run) if run is not None else None
+        run = _locked(connection, dataset, run_id)
         if run is None or not asks(run):
             raise NotAllowed(f"Nothing of {dataset.name} waits for a sign-off in this run.")
         if shown != shown_of(connection, run):
@@ -101,7 +100,7 @@ def check_strict(connection: Connection, dataset: Dataset, run: Row[Any]) -> lis
     Raises:
         Held: a warning is new that nobody has acknowledged, or no second person has signed off what was shown.
     """
-    run = _locked(connection, run)
+    _locked(connection, dataset, run.id)
     new = new_warnings(connection, dataset, run)
     if new:
         listed = ", ".join(f"{each.rule_id} ({each.rows:,})" for each in new[:5])
@@ -160,10 +159,10 @@ def unsigned(run: Row[Any]) -> bool:
     return run.state == "held" and run.rule_id in _NOT_YET
 
 
-def _locked(connection: Connection, run: Row[Any]) -> Row[Any]:
+def _locked(connection: Connection, dataset: Dataset, run_id: int) -> Row[Any] | None:
     """The run as it is now, and until the transaction ends: a word and a load take their turns."""
-    query = select(import_run).where(import_run.c.id == run.id)
-    return connection.execute(query.with_for_update(key_share=True)).one()
+    query = select(import_run).where(import_run.c.id == run_id, import_run.c.dataset == dataset.name)
+    return connection.execute(query.with_for_update(key_share=True)).one_or_none()
 
 
 def _acknowledgers(connection: Connection, dataset: Dataset, run: Row[Any]) -> set[str]:
