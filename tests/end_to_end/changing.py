@@ -66,16 +66,16 @@ def bring_semester_change(live: Live, folder: Path) -> Changed:
     runs = {name: live.trigger(f"{name}_semester_change", told.inside) for name in CHANGING}
     for name in CHANGING:
         dag = f"{name}_semester_change"
-        told.asked[name] = _wait_for_question(live, dag, runs[name], "acknowledge")
+        told.asked[name] = wait_for_question(live, dag, runs[name], "acknowledge")
         if name == "enrollment":
             told.waiting = live.until("attendance to wait", lambda: _waiting(live, runs["attendance"]))
             told.rows_while_asked = _standing(live)
         form = _form(told.asked[name])
-        _settle(live, dag, runs[name], "acknowledge", PERSON, "Acknowledge", form)
-        told.signed[name] = _wait_for_question(live, dag, runs[name], "sign_off")
+        settle(live, dag, runs[name], "acknowledge", PERSON, "Acknowledge", form)
+        told.signed[name] = wait_for_question(live, dag, runs[name], "sign_off")
         if name == "enrollment":
             told.refused = _refused(live, dag, runs[name])
-        _settle(live, dag, runs[name], "sign_off", SECOND, "Sign off", {"reason": REASON})
+        settle(live, dag, runs[name], "sign_off", SECOND, "Sign off", {"reason": REASON})
         told.runs[name] = live.ended(dag, runs[name])
     for older in live.place.drop.iterdir():
         older.unlink()
@@ -90,7 +90,7 @@ def _deliver(live: Live, night: Path) -> None:
             drop(file, live)
 
 
-def _wait_for_question(live: Live, dag: str, run_id: str, task_id: str) -> dict[str, Any]:
+def wait_for_question(live: Live, dag: str, run_id: str, task_id: str) -> dict[str, Any]:
     def look() -> dict[str, Any] | None:
         task = live.tasks(dag, run_id)[task_id]
         assert task["state"] not in ("failed", "upstream_failed", "skipped"), (task_id, task["state"])
@@ -115,7 +115,7 @@ def _form(asked: dict[str, Any]) -> dict[str, Any]:
     return {**dict.fromkeys(rules, REASON), "until": until, "growth": 10}
 
 
-def _settle(live: Live, dag: str, run_id: str, task_id: str, person: str, choice: str, form: dict[str, Any]) -> None:
+def settle(live: Live, dag: str, run_id: str, task_id: str, person: str, choice: str, form: dict[str, Any]) -> None:
     """Answers, and again if it is asked again.
 
     Airflow may take the end of the process that asked for the end of the task, where the answer comes within a second:

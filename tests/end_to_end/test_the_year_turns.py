@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 import json
-import urllib.parse
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from changing import settle, wait_for_question
 from live import FACTS, Live, drop, live_district
 
 from district.demo.airflow_api import ApiFailed
@@ -84,21 +84,12 @@ def _turn(live: Live, folder: Path, told: Turned) -> None:
     (years,) = yaml.safe_load(next(folder.glob("next_year/*.yaml")).read_text(encoding="utf-8"))["school_years"]
     assert isinstance(years["first_day"], datetime.date)
     run_id = live.trigger(DAG, str(years["first_day"]))
-    quoted = urllib.parse.quote(run_id, safe="")
-
-    def look() -> dict[str, Any] | None:
-        state = live.states(DAG, run_id)["turn"]
-        assert state not in ("failed", "upstream_failed", "skipped"), state
-        if state != "awaiting_input":
-            return None
-        return live.ask("GET", f"dags/{DAG}/dagRuns/{quoted}/taskInstances/turn/-1/hitlDetails")
-
-    told.asked = live.until("the question whether the year turns", look)
+    told.asked = wait_for_question(live, DAG, run_id, "turn")
     try:
         live.airflow.api(OTHER).answer(DAG, run_id, "turn", "Turn the year", reason=REASON)
     except ApiFailed as refused:
         told.refused = str(refused)
-    live.airflow.api(PERSON).answer(DAG, run_id, "turn", "Turn the year", reason=REASON)
+    settle(live, DAG, run_id, "turn", PERSON, "Turn the year", {"reason": REASON})
     told.runs["turn"] = live.ended(DAG, run_id)
     told.states["turn"] = live.states(DAG, run_id)
     told.hashes["turned"] = _hash(live, told)

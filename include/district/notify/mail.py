@@ -54,8 +54,13 @@ def queue_failure(connection: Connection, run_id: int) -> None:
 
 
 def queue_reminder(connection: Connection, run_id: int) -> None:
-    """Queues the mail that says that nobody decided in time about what a run holds; once per run."""
+    """Queues the mail that says that nobody decided in time about what a run holds; once per run.
+
+    Of a rehearsal the readiness tells, night after night.
+    """
     run = connection.execute(select(import_run).where(import_run.c.id == run_id)).one()
+    if run.unnoticed:
+        return
     subject = f"{run.dataset} of {run.partition}: nobody decided, what was held stays out"
     headline = (
         "Nobody decided in time about what is held. The table keeps the rows that it has, and the next delivery is "
