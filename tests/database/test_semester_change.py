@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 from typing import Any
@@ -11,9 +12,12 @@ import pytest
 from calendars import write_calendar
 from district import pipeline
 from district.database import engine
-from district.import_log import find_run
+from district.dataset import Files, Parent
+from district.import_log import find_run, judged_as, open_run
 from district.review.acknowledgements import acknowledge, new_warnings
-from district.run import Held, ImportStopped, NotAllowed
+from district.review.decisions import decide
+from district.review.holds import waiting
+from district.run import Held, ImportStopped, NotAllowed, RunSummary
 from district.semester_change.question import pending
 from district.semester_change.sign_off import sign_off
 from district.settings import settings
@@ -378,3 +382,99 @@ def test_no_value_of_a_row_is_told(change: Place) -> None:
     change.messages.append(str(told.value))
     with working_in(change):
         assert all("Quexaro" not in message for message in change.messages)
+
+
+TEACHERS = dataclasses.replace(
+    CHILDREN,
+    name="teachers",
+    extract=Files("teachers_*.csv"),
+    parents=(Parent("children", on=("student_id", "school_id", "school_year")),),
+)
+
+
+def child_begins(place: Place, key: str, night: str = FIRST, kind: Any = "semester_change") -> str:
+    """The first task of a data set below the children: its state, or the verdict with which it does not begin."""
+    place.write_suite([], TEACHERS)
+    place.drop(csv_bytes(children()), f"teachers_{key}.csv", age=3000)
+    place.keys.append((TEACHERS, key))
+    try:
+        return pipeline.extract(TEACHERS, partition=night, run_key=key, kind=kind).state
+    except ImportStopped as stopped:
+        return stopped.rule_id
+
+
+def signed_half(place: Place) -> str:
+    """A signed semester change that loses half of school 0101, which the gate holds; returns its key."""
+    half = [row for row in children() if row["school_id"] == "0100" or int(row["student_id"]) > 7000020]
+    key = judge(place, csv_bytes(half))
+    for rule_id, count in new(key).items():
+        know(rule_id, ceiling=count)
+    sign(key)
+    pipeline.load(CHILDREN, run_key=key)
+    return key
+
+
+def release(key: str) -> RunSummary:
+    review = waiting(CHILDREN, key)
+    assert review is not None
+    decide(CHILDREN, key, choice="approve", person="ann", role="data_person", reason="The annex closed.")
+    return pipeline.release(CHILDREN, run_key=key)
+
+
+def test_what_depends_on_it_begins_before_and_after_a_release(change: Place) -> None:
+    assert child_begins(change, "early") == "run.waits_for_parent"
+    key = signed_half(change)
+    assert child_begins(change, "before") == "extracted"
+    assert release(key).state == "loaded"
+    assert child_begins(change, "after") == "extracted"
+
+
+def test_what_depends_on_it_waits_while_a_person_decides_about_all_of_it(change: Place) -> None:
+    few = {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 100}, "severity": "critical"}
+    few["meta"] = {**FTE_RULE["meta"], "rule_id": "children.few", "on_fail": "hold"}
+    write_strict(change, [TERM, few])
+    key = judge(change, rows("0.8"))
+    sign(key)
+    assert pipeline.load(CHILDREN, run_key=key).state == "held"
+    assert child_begins(change, "waits") == "run.waits_for_parent"
+    assert release(key).state == "loaded"
+    assert child_begins(change, "waits") == "extracted"
+
+
+def test_what_depends_on_it_is_blocked_once_nobody_decides_any_more(change: Place) -> None:
+    key = judge(change, csv_bytes(children(41)))
+    sign(key, "reject")
+    assert child_begins(change, "blocked") == "run.blocked"
+
+
+def test_a_nightly_run_that_steps_aside_hides_no_semester_change(change: Place) -> None:
+    key = judge(change, csv_bytes(children(41)))
+    sign(key)
+    assert change.night(csv_bytes(children(41)), night=FIRST, steps_aside=True, age=3000).state == "aside"
+    assert child_begins(change, "waits") == "run.waits_for_parent"
+    assert pipeline.load(CHILDREN, run_key=key).state == "loaded"
+    assert child_begins(change, "waits") == "extracted"
+
+
+def test_without_a_semester_change_of_its_own_it_steps_aside_with_its_parent_and_says_so(change: Place) -> None:
+    assert change.night(csv_bytes(children(41)), night=FIRST, steps_aside=True, age=3000).state == "aside"
+    assert child_begins(change, "nightly", kind="import") == ""
+    (run,) = change.rows("select state, reason from import_log.import_run where dataset = 'teachers'")
+    assert run["state"] == "aside"
+    assert "teachers has no semester change of its own: give its DAG file one." in run["reason"]
+
+
+def test_the_release_of_a_release_is_judged_as_its_first_run(change: Place) -> None:
+    key = judge(change, csv_bytes(children(41)))
+    with engine().begin() as connection:
+        first = find_run(connection, CHILDREN, key)
+        assert first is not None
+        about = first.id
+        for _ in range(2):
+            key += "/release"
+            night = datetime.date.fromisoformat(FIRST)
+            named: Any = {"partition": FIRST, "run_key": key, "night": night, "kind": "release", "about_id": about}
+            about = open_run(connection, CHILDREN, **named)
+        run = find_run(connection, CHILDREN, key)
+        assert run is not None
+        assert judged_as(connection, run) == "semester_change"

@@ -52,7 +52,9 @@ def stage_again(dataset: Dataset, held: Row[Any], run_key: str) -> int:
         sync_calendar(connection)
         seed_crosswalk(connection, settings().crosswalks_folder)
         ensure_target(connection, dataset)
-        rules, versions = versions_of(connection, dataset, import_log.layout_of(held), held.night, kind=held.kind)
+        rules, versions = versions_of(
+            connection, dataset, import_log.layout_of(held), held.night, kind=import_log.judged_as(connection, held)
+        )
         same = {name: held._mapping[name] for name in ("delivery_id", "layout", "plan", "scope")}
         import_log.update_run(connection, run_id, rules=rules, versions=versions, **same)
     with engine().begin() as connection:
