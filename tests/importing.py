@@ -17,9 +17,13 @@ from typing import Any
 from sqlalchemy import create_engine, text
 
 from district import pipeline
+from district.database import engine
 from district.dataset import Column, Dataset, Files
+from district.import_log import find_run
 from district.layout import Layout
 from district.report import note
+from district.review import decisions
+from district.review.shown import mark_of
 from district.run import ImportStopped, RunSummary
 from district.settings import Settings, settings
 
@@ -268,6 +272,14 @@ class Place:
         """Planted values that stand where none may."""
         said = self.said()
         return sorted({value for value in canaries if value in said})
+
+
+def decide(dataset: Dataset, run_key: str, **said: Any) -> None:
+    """A person decides about the newest run under a key, as it is shown now."""
+    with engine().connect() as connection:
+        run = find_run(connection, dataset, run_key)
+        run_id, shown = (run.id, mark_of(connection, run)) if run is not None else (0, "")
+    decisions.decide(dataset, run_id, shown=shown, **said)
 
 
 @contextmanager

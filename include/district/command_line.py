@@ -138,16 +138,16 @@ def decide(
     dataset: _DATASET,
     run: _RUN,
     choice: Annotated[Choice, typer.Argument(help="What is to become of it.")],
+    shown: Annotated[str, typer.Option(help="The mark of what you have looked at, as `district holds` tells it.")],
     person: _PERSON,
     reason: Annotated[str, typer.Option(help="Why; it is kept with the name. Name no student.")],
 ) -> None:
     """Decide about what a run holds; `district release` then loads what is approved."""
     from district.review.decisions import decide as record
-    from district.review.decisions import run_key_of
 
     known = find_dataset(dataset, settings().dags_folder)
     role = settings().district.role_of(person, known.owner)
-    record(known, run_key_of(known, run), choice=choice.value, person=person, role=role, reason=reason)
+    record(known, run, shown=shown, choice=choice.value, person=person, role=role, reason=reason)
     then = "Nothing more is loaded." if choice is Choice.reject else f"Now run `district release {dataset} {run}`."
     typer.echo(f"{person} ({role}): {choice.value}. {then}")
 

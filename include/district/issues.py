@@ -158,6 +158,11 @@ class RuleIssue:
         """What is counted."""
         return "row" if self.rows == 1 else "rows"
 
+    @property
+    def line(self) -> str:
+        """As an item of a list in Markdown."""
+        return f"- **{self.word}**, {self.rows:,} {self.noun}: {self.title}"
+
 
 def rules_of(connection: Connection, run_id: int) -> list[RuleIssue]:
     """The run's issues, one per rule, those that stop the most rows first.

@@ -177,7 +177,8 @@ def print_waiting(console: Console | None = None) -> None:
         print_preview(console, review.schools, review.held)
         console.print(f"Until {review.expires_at.astimezone():%Y-%m-%d %H:%M}:", highlight=False)
         choices = "|".join(review.choices)
-        hint = f'district decide {review.dataset} {review.run_id} {choices} --person NAME --reason "WHY"'
+        hint = f"district decide {review.dataset} {review.run_id} {choices} --shown {review.shown}"
+        hint += ' --person NAME --reason "WHY"'
         console.print(escape(f"  {hint}\n"), highlight=False, soft_wrap=True)
     if not reviews:
         console.print("Nothing waits for a decision.")
@@ -206,7 +207,7 @@ def note(dataset: Dataset, run_key: str) -> str:
     parts = [_counts(run), outcome.sentence if outcome else ""]
     parts += [f"Then released: {_counts(each)}" for each in released]
     parts.append(run.reason)
-    lines = [f"- **{each.word}**, {each.rows:,} {each.noun}: {each.title}. {each.fix}" for each in issues[:NOTED]]
+    lines = [f"{each.line}. {each.fix}" for each in issues[:NOTED]]
     more = len(issues) - NOTED
     parts.append("\n".join(lines + [f"- and {more} more: `district status {dataset.name}`"] * (more > 0)))
     return "\n\n".join(part for part in parts if part)

@@ -70,6 +70,8 @@ class ReviewOperator(AskingOperator):
             body=[as_markdown(review), self._terms(context)],
             people=settings().district.deciders(self.dataset.owner),
             until=review.expires_at,
+            run_id=review.run_id,
+            shown=review.shown,
         )
 
     def _terms(self, context: Context) -> str:
@@ -95,12 +97,13 @@ class ReviewOperator(AskingOperator):
         choice = CHOICES[answer.option]
         role = settings().district.role_of(answer.person, self.dataset.owner)
         about: Any = {
+            "shown": answer.shown,
             "choice": choice,
             "person": answer.person,
             "role": role,
             "reason": answer.fields.get("reason", ""),
         }
-        self.record(context, answer.person, lambda: decide(self.dataset, context["run_id"], **about))
+        self.record(context, answer.person, lambda: decide(self.dataset, answer.run_id, **about))
         leave_note(self.dataset, context["ti"], context["run_id"])
         return {"choice": choice, "person": answer.person}
 

@@ -58,6 +58,7 @@ class AcknowledgeOperator(AskingOperator):
             people=settings().district.deciders(self.dataset.owner),
             until=waiting.until,
             fields=fields,
+            run_id=waiting.run.id,
             shown=waiting.shown,
         )
 
@@ -117,6 +118,7 @@ class SignOffOperator(AskingOperator):
             body=[_change(waiting), may],
             people=people,
             until=waiting.until,
+            run_id=waiting.run.id,
             shown=waiting.shown,
         )
 
@@ -133,15 +135,10 @@ class SignOffOperator(AskingOperator):
             _give_up(self.dataset, context, "Nobody signed it off in time.", "semester_change.sign_off")
         answer = self.answer_of(context, event)
         role = signing_role(answer.person, self.dataset)
-        choice: Any = "approve" if answer.option == SIGN else "reject"
-        about = {"person": answer.person, "role": role, "reason": answer.fields.get("reason", "")}
-        waiting = _pending(self.dataset, context)
-        run_id = waiting.run.id if waiting else 0
-        self.record(
-            context,
-            answer.person,
-            lambda: sign_off(self.dataset, run_id, choice=choice, shown=answer.shown, **about),
-        )
+        choice = "approve" if answer.option == SIGN else "reject"
+        said = {"person": answer.person, "role": role, "reason": answer.fields.get("reason", "")}
+        about: Any = {"choice": choice, "shown": answer.shown, **said}
+        self.record(context, answer.person, lambda: sign_off(self.dataset, answer.run_id, **about))
         if choice == "reject":
             raise AirflowSkipException(f"{answer.person} did not sign off. Nothing was changed.")
         return {"person": answer.person}
@@ -182,7 +179,7 @@ def _acknowledge(dataset: Dataset, waiting: Pending | None, answer: Answer, role
     from district.run import NotAllowed
 
     if waiting is None or waiting.shown != answer.shown:
-        raise NotAllowed(f"{dataset.name}: what was shown has changed since; look at it again.")
+        raise NotAllowed(f"{dataset.name}: what was shown has changed. Look at it again, then answer.")
     try:
         until = datetime.date.fromisoformat(answer.fields.get(UNTIL, ""))
         growth = int(answer.fields.get(GROWTH) or 0)

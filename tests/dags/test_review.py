@@ -252,6 +252,19 @@ def test_a_run_that_is_cleared_with_another_file_is_asked_about_and_released_aga
     assert standing(held) == {"0100": 40, "0101": 8}
 
 
+def test_an_answer_is_about_what_was_asked(held: Place, airflow: Airflow) -> None:
+    """While somebody reads, the task `extract` is cleared, and finds another file."""
+    airflow.ask()
+    fewer = [row for row in CUT if row["school_id"] == "0101"][1:]
+    held.night(csv_bytes([row for row in CUT if row["school_id"] == "0100"] + fewer), run_key=KEY)
+    with pytest.raises(AnswerRefused, match="newer delivery"):
+        airflow.answer("Approve")
+    assert decisions(held) == []
+    assert "| 0101 | 40 | 0 | 0 | 19 | 21 | 0 | held |" in airflow.ask()["body"]
+    airflow.answer("Approve")
+    assert tasks.release(CHILDREN)["withdrawn"] == 21
+
+
 def test_a_newer_delivery_takes_the_place_of_what_is_held(held: Place, airflow: Airflow) -> None:
     airflow.ask()
     assert held.night(csv_bytes(ROWS[:-1]), night="2026-11-20").state == "loaded"

@@ -263,8 +263,9 @@ def half_missing(at: Place) -> str:
 
 
 def decide(at: Place, *arguments: str, person: str = "rita.moss", reason: str = "The school was split.") -> Result:
-    (number,) = at.rows("select max(id)::text as id from import_log.import_run")
-    return run("decide", "children", number["id"], *arguments, "--person", person, "--reason", reason)
+    found = re.search(r"district decide children (\d+) \S+ (--shown) (\w+)", run("holds").output)
+    number, *shown = found.groups() if found else ("2", "--shown", "none")
+    return run("decide", "children", number, *arguments, *shown, "--person", person, "--reason", reason)
 
 
 def test_check_and_holds_show_the_same_preview(at: Place) -> None:
@@ -281,7 +282,7 @@ def test_check_and_holds_show_the_same_preview(at: Place) -> None:
     assert shown.exit_code == 0
     line = re.compile(r"0101\s+20\s+0\s+0\s+10\s+10\s+0\s+held")
     assert [bool(line.search(each.output)) for each in (checked, imported, shown)] == [True, True, True]
-    assert "district decide children 3 approve|reject --person NAME" in shown.output
+    assert "district decide children 3 approve|reject --shown " in shown.output
     assert [value for value in canaries_of(children(41)) if value in shown.output + checked.output] == []
 
 
@@ -291,6 +292,8 @@ def test_a_decision_by_hand_releases_the_school(at: Place) -> None:
     assert "Give a reason" in decide(at, "approve", reason=" ").output
     too_early = run("release", "children", "2")
     assert (too_early.exit_code, "no decision lets this delivery through" in too_early.output) == (1, True)
+    unseen = run("decide", "children", "2", "approve", "--shown", "0", "--person", "rita.moss", "--reason", "It is so.")
+    assert (unseen.exit_code, "what was shown of run 2 has changed" in unseen.output) == (1, True)
     decided = decide(at, "approve")
     assert (decided.exit_code, "Now run `district release children 2`." in decided.output) == (0, True)
     released = run("release", "children", "2")

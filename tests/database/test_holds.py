@@ -16,16 +16,24 @@ from district import pipeline
 from district.database import engine
 from district.dataset import Dataset
 from district.load.gate import PARENT_HELD
-from district.review.decisions import approved, decide
+from district.review import decisions
 from district.review.holds import expire, waiting
 from district.review.preview import as_markdown
 from district.review.tables import WHOLE
 from district.run import Held, NotAllowed
 from district.settings import settings
-from importing import CHILDREN, FTE_RULE, Outcome, Place, canaries_of, child, children, csv_bytes, with_gate
+from importing import CHILDREN, FTE_RULE, Outcome, Place, canaries_of, child, children, csv_bytes, decide, with_gate
 
 # The second of the two schools of the first night has lost half of its rows; the first has a new child.
 HALF = [row for row in children(41) if row["school_id"] == "0100" or int(row["student_id"]) > 7000020]
+# The other way round.
+OTHER_HALF = [row for row in children(41) if row["school_id"] == "0101" or int(row["student_id"]) > 7000020]
+# A rule of the suite that holds the delivery as a whole.
+TOO_FEW = {
+    "type": "expect_table_row_count_to_be_between",
+    "kwargs": {"min_value": 100},
+    "meta": FTE_RULE["meta"] | {"rule_id": "children.rows", "title": "Too few rows", "on_fail": "hold"},
+}
 KEY = "night-2"
 
 
@@ -196,7 +204,7 @@ REFUSED = [
     ({"reason": ""}, "Give a reason"),
     ({"reason": " \n\t"}, "Give a reason"),
     ({"choice": "without"}, "nothing to leave out"),
-    ({"run_key": "night-9"}, "Nothing of children waits"),
+    ({"run_key": "night-9"}, "children has no run 0"),
 ]
 
 
@@ -207,6 +215,42 @@ def test_a_decision_that_does_not_count_is_not_recorded(loaded: Place, how: dict
         say(**how)
     assert loaded.rows("select id from import_log.decision") == []
     assert waiting(CHILDREN, KEY) is not None
+
+
+def test_a_decision_is_about_what_was_shown_and_nothing_else(loaded: Place) -> None:
+    half_missing(loaded)
+    seen = waiting(CHILDREN, KEY)
+    assert seen is not None
+    said: dict[str, Any] = {"choice": "approve", "person": "Pat", "role": "data_person", "reason": "A split."}
+    # The task is cleared, and finds another file, of which the other school is held.
+    assert loaded.night(csv_bytes(OTHER_HALF), run_key=KEY, night="2026-11-20", age=60).rule_id == "gate.withdrawn"
+    with pytest.raises(NotAllowed, match="newer delivery"):
+        decisions.decide(CHILDREN, seen.run_id, shown=seen.shown, **said)
+    now = waiting(CHILDREN, KEY)
+    assert now is not None
+    with pytest.raises(NotAllowed, match="what was shown of run 3 has changed"):
+        decisions.decide(CHILDREN, now.run_id, shown=seen.shown, **said)
+    with pytest.raises(NotAllowed, match="run 3 has come in the place of run 2"):
+        decisions.run_key_of(CHILDREN, seen.run_id)
+    assert loaded.rows("select id from import_log.decision") == []
+    decisions.decide(CHILDREN, now.run_id, shown=now.shown, **said)
+    assert (released(), len(of_school(loaded, "0100"))) == ("loaded", 11)
+
+
+def test_a_run_that_is_judged_again_has_another_mark_where_something_else_is_held(loaded: Place) -> None:
+    """The same run and the same bytes: only the gate is another."""
+    loaded.write_suite([FTE_RULE, TOO_FEW])
+    loaded.night(csv_bytes(children(41)), run_key=KEY)
+    first = waiting(CHILDREN, KEY)
+    loaded.run(run_key=KEY)
+    again = waiting(CHILDREN, KEY)
+    loaded.run(run_key=KEY, dataset=with_gate(CHILDREN, grown=1))
+    stricter = waiting(CHILDREN, KEY)
+    assert first is not None
+    assert again is not None
+    assert stricter is not None
+    assert first.run_id == again.run_id == stricter.run_id
+    assert first.shown == again.shown != stricter.shown
 
 
 def test_nobody_decides_twice_or_too_late(loaded: Place) -> None:
@@ -265,12 +309,7 @@ def test_without_loads_all_but_the_schools_that_tripped(place: Place) -> None:
 
 
 def test_a_rule_of_the_suite_that_holds_can_be_approved(loaded: Place) -> None:
-    many = {
-        "type": "expect_table_row_count_to_be_between",
-        "kwargs": {"min_value": 100},
-        "meta": FTE_RULE["meta"] | {"rule_id": "children.rows", "title": "Too few rows", "on_fail": "hold"},
-    }
-    loaded.write_suite([FTE_RULE, many])
+    loaded.write_suite([FTE_RULE, TOO_FEW])
     before = loaded.table_hash()
     outcome = loaded.night(csv_bytes(children(41)), run_key=KEY)
     assert (outcome.state, outcome.rule_id) == ("held", "children.rows")
@@ -420,9 +459,7 @@ def test_a_release_that_breaks_off_in_the_middle_of_the_load_keeps_its_approval(
         with pytest.raises(Exception, match="children"):
             pipeline.release(CHILDREN, run_key=KEY)
     assert loaded.table_hash() == before
-    sha256 = loaded.rows("select sha256 from import_log.decision")[0]["sha256"]
-    with engine().begin() as connection:
-        assert approved(connection, CHILDREN, sha256) == {"0101"}
+    assert loaded.rows("select schools, used_by from import_log.decision") == [{"schools": ["0101"], "used_by": None}]
     assert released() == "loaded"
 
 

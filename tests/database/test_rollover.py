@@ -16,7 +16,6 @@ from district import pipeline
 from district.database import engine
 from district.demo.postgres import Server
 from district.import_log import newest_night
-from district.review.decisions import decide
 from district.rollover.checks import GRADES
 from district.rollover.rehearsal import rehearse
 from district.rollover.telling import tell_readiness
@@ -24,6 +23,7 @@ from district.rollover.turning import turn_year, waiting_turn
 from district.run import Aside, Held, NotAllowed, Refused
 from district.settings import settings
 from district.synthetic import generate_rollover
+from importing import decide
 from mailing import mail_server
 from turning import ONE_DAY, Turn, enrollment, extract_of, hash_of, imported, next_year, read, rows, turning
 

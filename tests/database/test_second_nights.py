@@ -20,9 +20,8 @@ from district.dataset import Column, Dataset, Files, Parent
 from district.demo.postgres import Server
 from district.extract import changed
 from district.pipeline import release
-from district.review.decisions import decide
 from district.review.holds import waiting
-from importing import CHILDREN, FTE_RULE, Outcome, Place, children, csv_bytes, with_gate, working_in
+from importing import CHILDREN, FTE_RULE, Outcome, Place, children, csv_bytes, decide, with_gate, working_in
 from killing import fork_server, kill_step
 
 FAMILIES = with_gate(CHILDREN, floor=1_000_000)

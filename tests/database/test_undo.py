@@ -25,11 +25,22 @@ from district.demo.postgres import Server
 from district.import_log import BY_HAND
 from district.load.undo import NotUndone, Undone, undo
 from district.notify.mail import queue_digest
-from district.review.decisions import NotAllowed, decide
 from district.review.holds import waiting
-from district.run import Held
+from district.run import Held, NotAllowed
 from district.settings import _read_district
-from importing import CHILDREN, FTE_RULE, Outcome, Place, canaries_of, child, children, csv_bytes, with_gate, working_in
+from importing import (
+    CHILDREN,
+    FTE_RULE,
+    Outcome,
+    Place,
+    canaries_of,
+    child,
+    children,
+    csv_bytes,
+    decide,
+    with_gate,
+    working_in,
+)
 
 OPEN = with_gate(CHILDREN, floor=1_000_000)
 WHY = {"person": "Ada Rowe", "role": "data_person", "reason": "The file was of another district"}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Collection
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, and_, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, exists, func, insert, select, update
 
 from district import import_log
 from district.database import engine
 from district.dataset import Dataset
 from district.load.gate import PARENT_HELD
+from district.review.shown import mark_of, run_as_shown
 from district.review.tables import WHOLE, decision, hold
 from district.run import Held, NotAllowed
 from district.settings import DATA_PERSON, settings
@@ -19,23 +21,24 @@ from district.tables import delivery, import_run
 Choice = Literal["approve", "reject", "without"]
 
 
-def decide(dataset: Dataset, run_key: str, *, choice: Choice, person: str, role: str, reason: str) -> None:
-    """Records a person's decision on what the newest run under a key holds.
+def decide(dataset: Dataset, run_id: int, *, shown: str, choice: Choice, person: str, role: str, reason: str) -> None:
+    """Records a person's decision on what a run holds, as it was ``shown``: see ``Review.shown``.
 
     ``without`` lets the delivery through, but for the schools that are held by themselves.
 
     Raises:
-        NotAllowed: the role may not decide, no reason is given, or nothing waits (any more).
+        NotAllowed: the role may not decide, no reason is given, nothing waits (any more), or something else does.
     """
-    if role not in (dataset.owner, DATA_PERSON) or not person.strip():
-        roles = " or ".join(dict.fromkeys([dataset.owner, DATA_PERSON]))
-        raise NotAllowed(f"{person or 'Nobody'} may not decide on {dataset.name}: that needs the role {roles}.")
+    roles = roles_for(dataset)
+    if role not in roles or not person.strip():
+        named = " or ".join(roles)
+        raise NotAllowed(f"{person or 'Nobody'} may not decide on {dataset.name}: that needs the role {named}.")
     if not reason.strip():
         raise NotAllowed("Give a reason: whoever looks at this load later must know why it was let through, or not.")
     with engine().begin() as connection:
-        run = import_log.find_run(connection, dataset, run_key)
-        rows = _holds_of(connection, run) if run is not None else []
-        if run is None or not rows:
+        rows = _holds_of(connection, run_id)
+        run = run_as_shown(connection, dataset, run_id, shown)
+        if not rows:
             raise NotAllowed(f"Nothing of {dataset.name} waits for a decision in this run.")
         _check_open(connection, dataset, rows)
         open_ones = [row for row in rows if row.state == "open"]
@@ -43,29 +46,78 @@ def decide(dataset: Dataset, run_key: str, *, choice: Choice, person: str, role:
         if choice == "without" and (WHOLE not in tripped or len(tripped) == 1):
             raise NotAllowed("There is nothing to leave out: approve what is held, or reject it.")
         through = {WHOLE} if choice == "without" else tripped
-        values = {
-            "dataset": dataset.name,
-            "partition": run.partition,
-            "import_run_id": run.id,
-            "sha256": select(delivery.c.sha256).where(delivery.c.id == run.delivery_id).scalar_subquery(),
-            "kind": "review",
-            "choice": choice,
-            "schools": sorted(through),
-            "person": person.strip(),
-            "role": role,
-            "reason": reason.strip(),
-            "expires_at": func.clock_timestamp() + datetime.timedelta(hours=settings().hold_hours),
-        }
-        made = connection.execute(insert(decision).values(values).returning(decision.c.id)).scalar_one()
+        about = {"choice": choice, "person": person, "role": role, "reason": reason}
+        made = record(connection, run, kind="review", schools=sorted(through), **about)
         for row in open_ones:
             state = "approved" if choice != "reject" and row.school_id in through else "rejected"
             connection.execute(update(hold).where(hold.c.id == row.id).values(state=state, decision_id=made))
 
 
-def _holds_of(connection: Connection, run: Row[Any]) -> list[Row[Any]]:
+def roles_for(dataset: Dataset) -> tuple[str, ...]:
+    """The roles that may decide about a data set."""
+    return tuple(dict.fromkeys((dataset.owner, DATA_PERSON)))
+
+
+def record(
+    connection: Connection,
+    run: Row[Any],
+    *,
+    kind: str,
+    choice: str,
+    person: str,
+    role: str,
+    reason: str,
+    schools: Collection[str] = (),
+) -> int:
+    """Writes down a person's word on a run's delivery; returns the record's number."""
+    values = {
+        "dataset": run.dataset,
+        "partition": run.partition,
+        "import_run_id": run.id,
+        "sha256": sha256_of(connection, run),
+        "shown": mark_of(connection, run),
+        "kind": kind,
+        "choice": choice,
+        "schools": list(schools),
+        "person": person.strip(),
+        "role": role,
+        "reason": reason.strip(),
+        "expires_at": func.clock_timestamp() + datetime.timedelta(hours=settings().hold_hours),
+    }
+    return int(connection.execute(insert(decision).values(values).returning(decision.c.id)).scalar_one())
+
+
+def countable(kind: str, dataset: Dataset, sha256: str, roles: Collection[str]) -> Select[Any]:
+    """The unused and unexpired records that let these bytes of a data set through, the oldest first."""
+    return (
+        select(decision)
+        .where(
+            decision.c.kind == kind,
+            decision.c.choice.in_(("approve", "without")),
+            decision.c.dataset == dataset.name,
+            decision.c.sha256 == sha256,
+            # Asked when it was written; asked again, since more than one hand can write to a table.
+            decision.c.role.in_(roles),
+            decision.c.person.regexp_match(r"\S"),
+            decision.c.reason.regexp_match(r"\S"),
+            decision.c.expires_at > func.clock_timestamp(),
+            decision.c.used_by.is_(None),
+        )
+        .order_by(decision.c.id)
+    )
+
+
+def sha256_of(connection: Connection, run: Row[Any]) -> str:
+    """The checksum of a run's delivery."""
+    query = select(delivery.c.sha256).where(delivery.c.id == run.delivery_id)
+    sha256: str = connection.execute(query).scalar_one()
+    return sha256
+
+
+def _holds_of(connection: Connection, run_id: int) -> list[Row[Any]]:
     """The holds that are decided here, locked, so that two people cannot decide at once."""
     late = (hold.c.expires_at <= func.clock_timestamp()).label("late")
-    query = select(hold, late).where(hold.c.import_run_id == run.id, hold.c.rule_id != PARENT_HELD)
+    query = select(hold, late).where(hold.c.import_run_id == run_id, hold.c.rule_id != PARENT_HELD)
     return list(connection.execute(query.order_by(hold.c.id).with_for_update()))
 
 
@@ -84,18 +136,13 @@ def _check_open(connection: Connection, dataset: Dataset, rows: list[Row[Any]]) 
     raise NotAllowed(f"{dataset.name}: {what}")
 
 
-def approved(connection: Connection, dataset: Dataset, sha256: str) -> frozenset[str]:
-    """The schools that people have let through in this delivery; ``WHOLE`` where the delivery itself may pass."""
-    return schools_of(_usable(connection, dataset, sha256))
-
-
 def relied_on(connection: Connection, dataset: Dataset, run: Row[Any]) -> list[Row[Any]]:
     """The decisions that a run's load may rely on, locked until its transaction, the load's own, ends.
 
     Raises:
         Held: the run is a release, and no decision lets it through any more.
     """
-    usable = _usable(connection, dataset, _sha256_of(connection, run))
+    usable = _usable(connection, dataset, sha256_of(connection, run))
     if run.kind == "release":
         _check_release(connection, dataset, run.about_id, usable)
     return usable
@@ -107,31 +154,15 @@ def check_approved(connection: Connection, dataset: Dataset, held: Row[Any]) -> 
     Raises:
         Held: none does, or a newer delivery has come in its place.
     """
-    _check_release(connection, dataset, held.id, _usable(connection, dataset, _sha256_of(connection, held)))
-
-
-def _sha256_of(connection: Connection, run: Row[Any]) -> str:
-    query = select(delivery.c.sha256).where(delivery.c.id == run.delivery_id)
-    sha256: str = connection.execute(query).scalar_one()
-    return sha256
+    _check_release(connection, dataset, held.id, _usable(connection, dataset, sha256_of(connection, held)))
 
 
 def _usable(connection: Connection, dataset: Dataset, sha256: str) -> list[Row[Any]]:
-    """Unused and unexpired decisions on the same bytes of the same data set, on holds that nothing has superseded."""
-    query = select(decision).where(
-        decision.c.kind == "review",
-        decision.c.choice.in_(("approve", "without")),
-        decision.c.dataset == dataset.name,
-        decision.c.sha256 == sha256,
-        # Asked when it was written; asked again, since more than one hand can write to a table.
-        decision.c.role.in_((dataset.owner, DATA_PERSON)),
-        decision.c.person.regexp_match(r"\S"),
-        decision.c.reason.regexp_match(r"\S"),
-        decision.c.expires_at > func.clock_timestamp(),
-        decision.c.used_by.is_(None),
-        exists().where(and_(hold.c.decision_id == decision.c.id, hold.c.state == "approved")),
+    """The decisions on the same bytes of the same data set, on holds that nothing has superseded."""
+    query = countable("review", dataset, sha256, roles_for(dataset)).where(
+        exists().where(and_(hold.c.decision_id == decision.c.id, hold.c.state == "approved"))
     )
-    return list(connection.execute(query.order_by(decision.c.id).with_for_update()))
+    return list(connection.execute(query.with_for_update()))
 
 
 def _check_release(connection: Connection, dataset: Dataset, held_run: int, usable: list[Row[Any]]) -> None:
@@ -149,13 +180,16 @@ def run_key_of(dataset: Dataset, run_id: int) -> str:
     """The key of a run, by its number.
 
     Raises:
-        NotAllowed: the data set has no such run.
+        NotAllowed: the data set has no such run, or another has come under its key.
     """
     query = select(import_run.c.run_key).where(import_run.c.id == run_id, import_run.c.dataset == dataset.name)
     with engine().connect() as connection:
         run_key: str | None = connection.execute(query).scalar()
+        newest = import_log.find_run(connection, dataset, run_key) if run_key is not None else None
     if run_key is None:
         raise NotAllowed(f"{dataset.name} has no run {run_id}; `district holds` tells which wait.")
+    if newest is not None and newest.id != run_id:
+        raise NotAllowed(f"{dataset.name}: run {newest.id} has come in the place of run {run_id}; look at that one.")
     return run_key
 
 

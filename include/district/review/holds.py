@@ -14,6 +14,7 @@ from district.database import engine
 from district.dataset import Dataset
 from district.issues import RuleIssue, rules_of
 from district.load.gate import PARENT_HELD, Judgement, Reason, SchoolChange
+from district.review.shown import mark_of
 from district.review.tables import WHOLE, decision, hold, school_change
 from district.settings import settings
 from district.tables import delivery, import_run
@@ -44,6 +45,8 @@ class Review:
     """The schools that are held; ``WHOLE`` among them where the delivery itself is."""
     reasons: tuple[Reason, ...]
     issues: tuple[RuleIssue, ...]
+    shown: str
+    """The mark of all this: who decides gives it, and decides about nothing else."""
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -89,6 +92,7 @@ def review_of(connection: Connection, run: Row[Any]) -> Review | None:
         held=frozenset(row.school_id for row in rows),
         reasons=tuple(Reason(school_id=row.school_id, rule_id=row.rule_id, text=row.reason) for row in rows),
         issues=tuple(rules_of(connection, run.id)),
+        shown=mark_of(connection, run),
     )
 
 

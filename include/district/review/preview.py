@@ -34,7 +34,7 @@ def as_markdown(review: Review) -> str:
     ]
     if review.issues:
         lines += ["", "**Its issues with the most rows**", ""]
-        lines += [f"- {each.word}, {each.rows:,} {each.noun}: {each.title}" for each in review.issues[:ISSUES_SHOWN]]
+        lines += [each.line for each in review.issues[:ISSUES_SHOWN]]
     approve = "Approve loads what is held"
     if "without" in review.choices:
         approve += "; without loads all but the schools that are marked"

@@ -18,8 +18,8 @@ from district.notify.mail import Question, queue_question, send_waiting
 from district.review.acknowledgements import NewWarning, acknowledged_by, new_warnings
 from district.review.holds import changes_of
 from district.review.preview import schools_as_markdown
+from district.review.shown import mark_of
 from district.run import ImportStopped
-from district.semester_change.shown import shown_of
 from district.semester_change.sign_off import asks, signed_by
 from district.settings import settings
 
@@ -34,7 +34,7 @@ class Pending:
 
     run: Row[Any]
     shown: str
-    """A digest of what the questions tell; an answer that names another is refused."""
+    """The mark of what the questions tell; an answer to another is refused."""
     new: tuple[NewWarning, ...]
     acknowledged: dict[str, str]
     """By rule id: who has acknowledged the warning."""
@@ -59,7 +59,7 @@ def pending(dataset: Dataset, run_key: str) -> Pending | None:
             return None
         return Pending(
             run=run,
-            shown=shown_of(connection, run),
+            shown=mark_of(connection, run),
             new=new_warnings(connection, dataset, run),
             acknowledged=acknowledged_by(connection, dataset, run),
             signed_by=signed_by(connection, dataset, run),
@@ -82,7 +82,7 @@ def change_as_markdown(waiting: Pending) -> str:
         "",
         *schools_as_markdown(waiting.schools),
         "",
-        *[f"- {each.word}, {each.rows:,} {each.noun}: {each.title}" for each in waiting.issues[:ISSUES_SHOWN]],
+        *[each.line for each in waiting.issues[:ISSUES_SHOWN]],
         *[f"- `{rule_id}` acknowledged by {person}" for rule_id, person in sorted(waiting.acknowledged.items())],
         "",
         "Compare it with the SIS. After *Reject* the table keeps the rows that it has, and the next night asks again.",

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, func, insert, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from district import import_log
 from district.database import engine
 from district.dataset import Dataset
+from district.load.gate import SchoolChange
 from district.review.acknowledgements import acknowledged_by, new_warnings
+from district.review.decisions import countable, record, roles_for, sha256_of
+from district.review.shown import mark_of, run_as_shown
 from district.review.tables import decision
 from district.run import Held, NotAllowed
-from district.semester_change.shown import sha256_of, shown_of
-from district.settings import DATA_PERSON, settings
+from district.settings import settings
 from district.tables import import_run
 
 TECHNOLOGY_LEAD = "technology_lead"
@@ -23,7 +24,7 @@ _NOT_YET = ("semester_change.warnings", "semester_change.sign_off")
 
 def signing_roles(dataset: Dataset) -> tuple[str, ...]:
     """The roles that may sign off a data set's semester change."""
-    return tuple(dict.fromkeys((dataset.owner, DATA_PERSON, TECHNOLOGY_LEAD)))
+    return tuple(dict.fromkeys((*roles_for(dataset), TECHNOLOGY_LEAD)))
 
 
 def sign_off(
@@ -50,29 +51,15 @@ def sign_off(
     if not reason.strip():
         raise NotAllowed("Give a reason: what have you compared, and with what?")
     with engine().begin() as connection:
-        run = _locked(connection, dataset, run_id)
-        if run is None or not asks(run):
+        _lock(connection, run_id)
+        run = run_as_shown(connection, dataset, run_id, shown)
+        if not asks(run):
             raise NotAllowed(f"Nothing of {dataset.name} waits for a sign-off in this run.")
-        if shown != shown_of(connection, run):
-            raise NotAllowed(f"{dataset.name}: what was shown has changed since; look at it again.")
         if choice == "approve" and (new := new_warnings(connection, dataset, run)):
             raise NotAllowed(f"{len(new)} new warnings of {dataset.name} are to be acknowledged first.")
         if _same(person) in _acknowledgers(connection, dataset, run):
             raise NotAllowed(f"{person.strip()} has acknowledged a warning of this run; a second person signs off.")
-        values = {
-            "dataset": dataset.name,
-            "partition": run.partition,
-            "import_run_id": run.id,
-            "sha256": sha256_of(connection, run),
-            "shown": shown,
-            "kind": "sign_off",
-            "choice": choice,
-            "person": person.strip(),
-            "role": role,
-            "reason": reason.strip(),
-            "expires_at": func.clock_timestamp() + datetime.timedelta(hours=settings().hold_hours),
-        }
-        connection.execute(insert(decision).values(values))
+        record(connection, run, kind="sign_off", choice=choice, person=person, role=role, reason=reason)
         if choice == "reject":
             why = f"{person.strip()} ({role}) did not sign off: {reason.strip()} Nothing was changed."
             import_log.update_run(connection, run.id, state="held", reason=why, rule_id="semester_change.rejected")
@@ -100,7 +87,7 @@ def check_strict(connection: Connection, dataset: Dataset, run: Row[Any]) -> lis
     Raises:
         Held: a warning is new that nobody has acknowledged, or no second person has signed off what was shown.
     """
-    _locked(connection, dataset, run.id)
+    _lock(connection, run.id)
     new = new_warnings(connection, dataset, run)
     if new:
         listed = ", ".join(f"{each.rule_id} ({each.rows:,})" for each in new[:5])
@@ -113,13 +100,13 @@ def check_strict(connection: Connection, dataset: Dataset, run: Row[Any]) -> lis
     return [signed]
 
 
-def check_shown(connection: Connection, run: Row[Any], signed: list[Row[Any]]) -> None:
-    """Makes sure that a load which has just counted its changes anew does what was signed off.
+def check_foreseen(run: Row[Any], foreseen: tuple[SchoolChange, ...], now: tuple[SchoolChange, ...]) -> None:
+    """Makes sure that a load which has just counted its changes does to each school what was signed off.
 
     Raises:
         Held: the table has changed since.
     """
-    if any(each.shown != shown_of(connection, run) for each in signed):
+    if now != foreseen:
         message = f"{run.dataset} of {run.partition} would no longer change what was signed off; "
         raise Held(message + "clear `validate` to have it looked at again.", rule_id="semester_change.changed")
 
@@ -135,17 +122,10 @@ def signed_by(connection: Connection, dataset: Dataset, run: Row[Any]) -> str:
 def _signed(connection: Connection, dataset: Dataset, run: Row[Any]) -> Select[Any]:
     """The newest word on a run, where it is an unused and unexpired sign-off of what is shown of it now."""
     about = (decision.c.kind == "sign_off", decision.c.dataset == dataset.name, decision.c.import_run_id == run.id)
-    return select(decision).where(
+    signed = countable("sign_off", dataset, sha256_of(connection, run), signing_roles(dataset))
+    return signed.where(
         decision.c.id == select(func.max(decision.c.id)).where(*about).scalar_subquery(),
-        decision.c.choice == "approve",
-        decision.c.sha256 == sha256_of(connection, run),
-        decision.c.shown == shown_of(connection, run),
-        # Asked when it was written; asked again, since more than one hand can write to a table.
-        decision.c.role.in_(signing_roles(dataset)),
-        func.btrim(decision.c.person) != "",
-        func.btrim(decision.c.reason) != "",
-        decision.c.expires_at > func.clock_timestamp(),
-        decision.c.used_by.is_(None),
+        decision.c.shown == mark_of(connection, run),
     )
 
 
@@ -159,10 +139,10 @@ def unsigned(run: Row[Any]) -> bool:
     return run.state == "held" and run.rule_id in _NOT_YET
 
 
-def _locked(connection: Connection, dataset: Dataset, run_id: int) -> Row[Any] | None:
-    """The run as it is now, and until the transaction ends: a word and a load take their turns."""
-    query = select(import_run).where(import_run.c.id == run_id, import_run.c.dataset == dataset.name)
-    return connection.execute(query.with_for_update(key_share=True)).one_or_none()
+def _lock(connection: Connection, run_id: int) -> None:
+    """Until the transaction ends: a word on a run and its load take their turns."""
+    run = select(import_run.c.id).where(import_run.c.id == run_id)
+    connection.execute(run.with_for_update(key_share=True))
 
 
 def _acknowledgers(connection: Connection, dataset: Dataset, run: Row[Any]) -> set[str]:
