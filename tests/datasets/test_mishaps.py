@@ -15,7 +15,7 @@ from district.synthetic import Mishap, generate
 
 MISHAPS = ("lunch_code_typo:0103", "half_missing:0101", "school_missing:0102")
 STRUCK = {"0101", "0102", "0103"}
-NO_SCHOOL = "12"
+NO_SCHOOL = ""
 """What the defect unknown_school puts in place of one."""
 FORMS = {"enrollment": (",", "utf-8"), "attendance": ("\t", "utf-8"), "transcripts": ("^", "cp1252")}
 KEYS = {

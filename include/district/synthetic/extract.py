@@ -206,7 +206,9 @@ def _schools_sent(sheet: Sheet, active: list[Injection]) -> list[str] | None:
         if injection.kind.change and not injection.kind.extra:
             fields = sheet.row(injection.row)
             injection.kind.change(fields)
-            schools[injection.row] = fields["school_id"]
+            # What is no school's number by its form is told of no school.
+            told = fields["school_id"]
+            schools[injection.row] = told if len(told) == len(schools[injection.row]) else ""
     return schools
 
 
