@@ -22,11 +22,11 @@ def district(years: list[dict[str, Any]], **facts: Any) -> District:
     return District.model_validate({"name": "Test", "roles": roles, "schools": schools, "school_years": years} | facts)
 
 
-def write_calendar(place: Place, *years: dict[str, Any]) -> District:
-    """Puts school years in the settings file and reads it again."""
+def write_calendar(place: Place, *years: dict[str, Any], **facts: Any) -> District:
+    """Puts school years, and other facts, in the settings file and reads it again."""
     path = place.folder / "district.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**content, "school_years": years}, default=str), encoding="utf-8")
+    path.write_text(json.dumps({**content, "school_years": years, **facts}, default=str), encoding="utf-8")
     _read_district.cache_clear()
     return settings().district
 

@@ -430,12 +430,12 @@ def _run_steps(name: str, file: Path, layout_file: Path | None, partition: str, 
     if stopped is not None:
         typer.secho(f"{stopped.state.capitalize()}: {told(str(stopped), stopped.rule_id)}", fg="red", err=True)
         raise typer.Exit(1)
-    _say_held(run)
+    _say_held(run, preview=preview)
 
 
-def _say_held(run: RunSummary) -> None:
+def _say_held(run: RunSummary, *, preview: bool = False) -> None:
     if run.reason:
-        typer.secho(f"Held: {run.reason}", fg="red", err=True)
+        typer.secho(f"{'Would be held' if preview else 'Held'}: {run.reason}", fg="red", err=True)
         raise typer.Exit(1)
 
 

@@ -97,13 +97,18 @@ def open_run(
             "unnoticed": unnoticed,
             "reason": "",
             "rule_id": "",
+            "partition": partition,
+            "night": night,
+            "kind": "import",
+            "about_id": None,
             "plan": None,
             "scope": None,
             "since_id": None,
             "seconds": {},
             "finished_at": None,
         }
-        update_run(connection, latest.id, started_at=func.clock_timestamp(), **fresh, **dict.fromkeys(COUNTS, 0))
+        fresh |= {"started_at": func.clock_timestamp(), **dict.fromkeys(COUNTS, 0), **about}
+        update_run(connection, latest.id, **fresh)
         return int(latest.id)
     values = {
         "dataset": dataset.name,
@@ -224,12 +229,10 @@ def parent_run(connection: Connection, parent: str, partition: str, kind: str = 
 
 
 def judged_as(connection: Connection, run: Row[Any]) -> str:
-    """The kind that a run is judged as: its own, or that of the run whose rows it, or what it is about, releases."""
-    kind, about = run.kind, run.about_id
-    while about is not None:
-        earlier = select(import_run.c.kind, import_run.c.about_id).where(import_run.c.id == about)
-        kind, about = connection.execute(earlier).one()
-    return str(kind)
+    """The kind that a run is judged as: its own, or that of the run whose held rows it releases."""
+    while run.about_id is not None:
+        run = connection.execute(select(import_run).where(import_run.c.id == run.about_id)).one()
+    return str(run.kind)
 
 
 def years_sent(dataset: Dataset, run: Row[Any]) -> frozenset[int]:

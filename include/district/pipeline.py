@@ -131,12 +131,14 @@ def release(dataset: Dataset, *, run_key: str) -> RunSummary:
     """Imports again, whole and from its landed copy, what a run holds and a person has let through since.
 
     A run of its own, with the same suite and gate; the decision is what lets the schools through. Safe to repeat: the
-    release of a run loads once.
+    release of a run loads once. Where the gate holds it in its turn, that waits for a decision about the release.
 
     Raises:
         Held: no decision lets it through (any more), or a newer delivery has come in its place.
         ImportStopped: it did not go on, as any run.
     """
+    from district.notify.mail import queue_failure
+
     key = f"{run_key}/release"
     with recorded(dataset, key), import_log.timed(dataset, key, "release"):
         held = _run(dataset, run_key)
@@ -148,6 +150,7 @@ def release(dataset: Dataset, *, run_key: str) -> RunSummary:
         if run.state == "validated":
             _load(dataset, run, preview=False)
         with engine().begin() as connection:
+            queue_failure(connection, run_id)
             drop_views(connection, dataset, run_id)
             drop_staging(connection, dataset, run_id)
         return _summary(run_id)
@@ -205,7 +208,7 @@ def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
             check_foreseen(run, foreseen, changes_of(connection, run.id))
         told = {
             "state": "held" if judgement.whole else "validated" if preview else "loaded",
-            "reason": reason_of(judgement, len(changes.schools)),
+            "reason": reason_of(judgement, len(changes.schools), run=run, preview=preview),
             "rule_id": judgement.reasons[0].rule_id if judgement.reasons else "",
             **{name: getattr(changes, name) for name in ("inserted", "updated", "unchanged", "withdrawn", "held")},
         }

@@ -105,7 +105,8 @@ def release(dataset: Dataset, *, tells: bool = True) -> dict[str, Any]:
     """Load what was held, if the record in the district's database says that a person let it through.
 
     Raises:
-        AirflowSkipException: a person rejected it. AirflowFailException: there is no decision in the record.
+        AirflowSkipException: a person rejected it. AirflowFailException: there is no decision in the record, or the
+            gate holds the release in its turn.
     """
     from district import pipeline
     from district.review.outcome import outcome_of
@@ -118,9 +119,11 @@ def release(dataset: Dataset, *, tells: bool = True) -> dict[str, Any]:
     if outcome is None or outcome.state != "approved":
         raise AirflowFailException("Nobody has let this through: nothing is loaded. Clear `review` to ask again.")
     summary = said(lambda: pipeline.release(dataset, run_key=run.run_id), run.run_id).as_dict()
+    leave_note(dataset, context["ti"], run.run_id)
+    if summary["state"] == "held":
+        raise AirflowFailException(f"The release is held: {summary['reason']}")
     if tells:
         tell_waiting(dataset, context, partition_of(dataset, run.partition_key), summary)
-    leave_note(dataset, context["ti"], run.run_id)
     return summary
 
 

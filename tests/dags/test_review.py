@@ -18,7 +18,7 @@ from district.run import RunSummary
 from district_airflow import tasks
 from district_airflow.asking import AnswerRefused
 from district_airflow.review import ReviewOperator
-from importing import CHILDREN, NIGHT, Place, children, csv_bytes, working_in
+from importing import CHILDREN, FTE_RULE, NIGHT, Place, children, csv_bytes, working_in
 
 KEY = "scheduled__2026-11-19"
 PERSON, OTHER = "rita.moss", "abe.lund"
@@ -286,6 +286,21 @@ def test_the_next_night_s_gate_is_armed_again(held: Place, airflow: Airflow) -> 
     airflow.context["run_id"] = "next"
     assert "held" in airflow.ask()["subject"]
     assert standing(held) == {"0100": 40, "0101": 20}
+
+
+def test_a_release_that_is_held_in_its_turn_is_red_and_tells_nobody_else(held: Place, airflow: Airflow) -> None:
+    airflow.ask()
+    airflow.answer("Approve")
+    many = {
+        "type": "expect_table_row_count_to_be_between",
+        "kwargs": {"min_value": 100},
+        "meta": FTE_RULE["meta"] | {"rule_id": "children.rows", "title": "Too few rows", "on_fail": "hold"},
+    }
+    held.write_suite([FTE_RULE, many])
+    with pytest.raises(AirflowFailException, match=r"The release is held: Too few rows.*see `district holds`"):
+        tasks.release(CHILDREN)
+    assert airflow.events == []
+    assert "Then released: **HELD**" in airflow.xcom["note"]
 
 
 def test_the_summary_of_a_release_is_counts(held: Place, airflow: Airflow) -> None:

@@ -275,7 +275,8 @@ def test_check_and_holds_show_the_same_preview(at: Place) -> None:
     before = at.table_hash()
     checked = run("check", "children", path)
     assert checked.exit_code == 1
-    assert "Held: 1 of 2 schools held" in checked.output
+    assert "Would be held: 1 of 2 schools would be held" in checked.output
+    assert "A person decides" not in checked.output
     assert at.table_hash() == before
     assert run("holds").output == "Nothing waits for a decision.\n"
     imported = run("import", "children", path)

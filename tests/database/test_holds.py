@@ -6,22 +6,28 @@ import dataclasses
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import event, select
 from test_hazards_values import CLUB_RULE, CLUBS, clubs
 
+from calendars import write_calendar
 from district import pipeline
 from district.database import engine
 from district.dataset import Dataset
+from district.import_log import find_run, open_run
+from district.load.counting import usual_counts
 from district.load.gate import PARENT_HELD
 from district.review import decisions
 from district.review.holds import expire, waiting
 from district.review.preview import as_markdown
 from district.review.tables import WHOLE
-from district.run import Held, NotAllowed
+from district.run import Held, ImportStopped, NotAllowed
 from district.settings import settings
+from district.tables import import_run
 from importing import CHILDREN, FTE_RULE, Outcome, Place, canaries_of, child, children, csv_bytes, decide, with_gate
 
 # The second of the two schools of the first night has lost half of its rows; the first has a new child.
@@ -287,6 +293,55 @@ def test_a_newer_delivery_takes_the_place_of_one_that_is_held(loaded: Place) -> 
         say()
 
 
+def test_a_decision_that_races_a_newer_delivery_releases_nothing(loaded: Place) -> None:
+    """It is made, and not committed yet, while the newer delivery loads; only the lock tells that one of it."""
+    half_missing(loaded, age=9000)
+    made, commit = threading.Event(), threading.Event()
+
+    def slowly(_: object) -> None:
+        if threading.current_thread().name == "decider":
+            made.set()
+            assert commit.wait(60)
+
+    event.listen(engine(), "commit", slowly)
+    decider = threading.Thread(target=say, name="decider")
+    decider.start()
+    assert made.wait(60)
+    newer = threading.Thread(target=loaded.night, args=(csv_bytes(children(42)),), kwargs={"night": "2026-11-21"})
+    newer.start()
+    waits = "select count(*) as n from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    while newer.is_alive() and loaded.rows(waits) == [{"n": 0}]:
+        newer.join(0.05)
+    commit.set()
+    decider.join()
+    newer.join()
+    event.remove(engine(), "commit", slowly)
+    assert len(loaded.standing()) == 42
+    assert (states(loaded), len(loaded.rows("select id from import_log.decision"))) == (["superseded"], 1)
+    assert released() == "run.overtaken"
+    # Nor where the hold had been missed.
+    loaded.execute("update import_log.hold set state = 'approved'")
+    before = loaded.table_hash()
+    assert released() == "run.overtaken"
+    assert loaded.table_hash() == before
+
+
+def test_a_school_s_own_stricter_gate_judges_what_is_overwritten_alone(loaded: Place) -> None:
+    """Where the first day of only one school lies in a stricter window, and half of its rows get a value for none."""
+    year = {"end_year": 2027, "first_day": "2026-08-12", "last_day": "2027-05-26"}
+    own = {"schools": ["0101"], "first_day": "2026-11-19", "last_day": "2027-05-26"}
+    window = {"name": "strict", "around": "first_day", "days_after": 3, "gates": {"children": {"updated": 0.1}}}
+    write_calendar(loaded, year | {"schools": [own]}, calendar={"strictness": [window]})
+    blank = [row | ({"fte": ""} if int(row["student_id"]) % 4 == 2 else {}) for row in children()]
+    assert loaded.night(csv_bytes(blank), dataset=with_gate(CHILDREN, updated=1), age=9000).rule_id == "gate.updated"
+    say(loaded.keys[-1][1])
+    assert released(loaded.keys[-1][1]) == "loaded"
+    filled = [*(row | {"fte": "1"} for row in blank), child(101)]
+    outcome = loaded.night(csv_bytes(filled), night="2026-11-20")
+    assert outcome.summary is not None
+    assert (outcome.rule_id, outcome.summary.updated, outcome.summary.held) == ("", 10, 0)
+
+
 def test_without_loads_all_but_the_schools_that_tripped(place: Place) -> None:
     """Small schools trip the district together; a large one trips by itself."""
     rows = [child(n, school_id=f"{200 + n // 15:04d}") for n in range(300)]
@@ -317,6 +372,85 @@ def test_a_rule_of_the_suite_that_holds_can_be_approved(loaded: Place) -> None:
     assert loaded.table_hash() == before
     say()
     assert (released(), len(loaded.standing())) == ("loaded", 41)
+
+
+def test_a_school_that_was_left_out_stays_out_even_where_it_would_trip_no_longer(loaded: Place) -> None:
+    loaded.write_suite([FTE_RULE, TOO_FEW])
+    rows = [row | ({"grade_level_code": "9"} if row["school_id"] == "0101" else {}) for row in children(42)]
+    assert loaded.night(csv_bytes(rows), run_key=KEY).state == "held"
+    say(choice="without")
+    loaded.execute(
+        "insert into import_log.crosswalk (code_set, source_system, school_year_from, school_year_to, local_code, "
+        "standard_code, decided_by) values ('grade', 'sis', 0, 9999, '9', 'Ninth', 'Ann')"
+    )
+    again = pipeline.release(CHILDREN, run_key=KEY)
+    assert (again.state, again.inserted, again.held) == ("loaded", 1, 21)
+    assert "School 0101: it was left out by a person's decision." in again.reason
+    assert "A person decides" not in again.reason
+    assert {row["grade_level_code"] for row in loaded.standing().values()} == {"K"}
+
+
+def test_a_release_that_is_held_in_its_turn_waits_for_a_decision_of_its_own(loaded: Place) -> None:
+    half_missing(loaded)
+    say()
+    loaded.write_suite([FTE_RULE, TOO_FEW])
+    assert released() == "held"
+    release_key = f"{KEY}/release"
+    asked = waiting(CHILDREN, release_key)
+    assert asked is not None
+    assert [reason.rule_id for reason in asked.reasons] == ["children.rows"]
+    (mail,) = loaded.rows("select body_text from import_log.mail")
+    assert "Too few rows" in mail["body_text"]
+    assert "required_actions" not in mail["body_text"]
+    # The first approval still counts, and the second is about what it did not cover.
+    assert states(loaded) == ["approved", "open"]
+    say(release_key)
+    assert (released(release_key), len(of_school(loaded, "0101"))) == ("loaded", 10)
+    assert loaded.rows("select distinct used_by is null as unused from import_log.decision") == [{"unused": False}]
+
+
+def test_a_release_that_was_killed_for_good_is_over_with_its_approval(loaded: Place) -> None:
+    half_missing(loaded)
+    say()
+    with engine().begin() as connection:
+        about = find_run(connection, CHILDREN, KEY)
+        assert about is not None
+        given: dict[str, Any] = {"partition": about.partition, "night": about.night, "kind": "release"}
+        open_run(connection, CHILDREN, run_key=f"{KEY}/release", about_id=about.id, **given)
+        assert expire(connection) == 0
+    runs = "select state, finished_at is null as is_open from import_log.import_run where kind = 'release'"
+    assert loaded.rows(runs) == [{"state": "started", "is_open": True}]
+    loaded.execute(TAMPERED["expired"])
+    with engine().begin() as connection:
+        assert expire(connection) == 1
+    assert loaded.rows(runs) == [{"state": "failed", "is_open": False}]
+
+
+def test_a_release_s_key_that_is_used_again_is_about_the_newer_run(loaded: Place) -> None:
+    half_missing(loaded)
+    say()
+    (landed,) = loaded.rows("select sha256 from import_log.delivery order by id desc limit 1")
+    copy = loaded.folder / "landed" / landed["sha256"]
+    copy.rename(copy.with_suffix(".away"))
+    with pytest.raises(ImportStopped):
+        released()
+    loaded.night(csv_bytes(OTHER_HALF), run_key=KEY, night="2026-11-20", age=60)
+    say()
+    assert (released(), len(of_school(loaded, "0100"))) == ("loaded", 11)
+    (told,) = loaded.rows("select about_id from import_log.import_run where kind = 'release'")
+    (newest,) = loaded.rows("select max(id) as id from import_log.import_run where kind = 'import'")
+    assert told["about_id"] == newest["id"]
+
+
+def test_each_time_that_nobody_decides_is_told_by_mail(loaded: Place) -> None:
+    loaded.write_suite([FTE_RULE, TOO_FEW])
+    for count in (41, 42):
+        assert loaded.night(csv_bytes(children(count)), run_key=KEY, age=7200 - count).state == "held"
+        loaded.execute("update import_log.hold set expires_at = now() - interval '1 second' where state = 'open'")
+        with engine().begin() as connection:
+            assert expire(connection) == 1
+    assert len({row["key"] for row in loaded.rows("select key from import_log.mail")}) == 2
+    assert len({row["import_run_id"] for row in loaded.rows("select import_run_id from import_log.hold")}) == 1
 
 
 @pytest.mark.parametrize("gate", ["", "load", "hold"])
@@ -384,6 +518,38 @@ def test_a_slow_slide_is_seen_by_the_nights_before(loaded: Place) -> None:
     assert loaded.night(csv_bytes(rows), age=60, night="2026-11-29").rule_id == ""
 
 
+def usual(place: Place) -> dict[str, int]:
+    """What usually comes, as of the newest run."""
+    with engine().connect() as connection:
+        (newest,) = place.rows("select max(id) as id from import_log.import_run where state = 'loaded'")
+        run = connection.execute(select(import_run).where(import_run.c.id == newest["id"])).one()
+        return usual_counts(connection, CHILDREN, run)
+
+
+@pytest.mark.parametrize("by_the_next_night", [False, True])
+def test_a_new_beginning_is_that_of_the_schools_that_were_let_through(loaded: Place, by_the_next_night: bool) -> None:
+    for day in range(3):
+        loaded.night(csv_bytes(children(42 + 2 * day)), night=f"2026-11-{19 + day}", age=80_000 - day)
+    half_missing(loaded, night="2026-11-22")
+    assert usual(loaded) == {"0100": 21, "0101": 21}
+    say()
+    if by_the_next_night:
+        assert half_missing(loaded, run_key="next", night="2026-11-23").rule_id == ""
+    else:
+        assert released() == "loaded"
+    loaded.night(csv_bytes([*HALF, child(101)]), night="2026-11-24", age=60)
+    assert usual(loaded) == {"0100": 21}
+
+
+def test_a_release_and_the_night_whose_rows_it_loads_count_once(loaded: Place) -> None:
+    half_missing(loaded)
+    say()
+    assert released() == "loaded"
+    loaded.night(csv_bytes([*HALF, child(101)]), night="2026-11-24", age=60)
+    # The first night, the held one, and this one, which is not compared with itself.
+    assert usual(loaded) == {}
+
+
 def clubs_of(place: Place, numbers: list[int], *, age: float = 7200, **how: Any) -> Outcome:
     place.drop(clubs(*numbers), "clubs_1.csv", age=age)
     return place.run(CLUBS, **how)
@@ -403,6 +569,25 @@ def test_a_held_parent_blocks_its_children_of_that_school_only(loaded: Place) ->
     say()
     assert released() == "loaded"
     assert clubs_of(loaded, list(range(1, 41)), night=night).rule_id != PARENT_HELD
+
+
+def test_an_approval_is_not_used_up_by_a_load_that_leaves_its_school_out(loaded: Place) -> None:
+    """The child's approval outlasts the parent's hold, and lets the school in once the parent has it."""
+    loaded.write_suite([CLUB_RULE], CLUBS)
+    half, night = [*range(1, 81, 2), *range(2, 41, 2)], "2026-11-20"
+    assert loaded.night(csv_bytes(children(80)), age=9000, night=night).rule_id == ""
+    assert clubs_of(loaded, list(range(1, 81)), age=9000, night=night).rule_id == ""
+    assert clubs_of(loaded, half, night=night, run_key="clubs").rule_id == "gate.withdrawn"
+    decide(CLUBS, "clubs", choice="approve", person="Pat", role="data_person", reason="It is so.")
+    loaded.night(csv_bytes([child(number) for number in half]), run_key="again", night=night)
+    early = pipeline.release(CLUBS, run_key="clubs")
+    assert (early.withdrawn, "it is judged again" in early.reason) == (0, True)
+    assert loaded.rows("select used_by from import_log.decision") == [{"used_by": None}]
+    say("again")
+    assert released("again") == "loaded"
+    late = pipeline.release(CLUBS, run_key="clubs")
+    assert (late.state, late.withdrawn, late.reason) == ("loaded", 20, "")
+    assert late.id != early.id
 
 
 def test_a_parent_that_is_held_as_a_whole_still_blocks(loaded: Place) -> None:

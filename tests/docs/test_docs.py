@@ -24,7 +24,9 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 TARGETS = set(re.findall(r"^([a-z-]+):.*##", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-VERDICT = re.compile(r"(?:file|gate|suite|run|semester_change|year)\.[a-z_]+|parent\.held|delivery\.undone")
+VERDICT = re.compile(
+    r"(?:file|gate|suite|run|semester_change|year)\.[a-z_]+|parent\.held|school\.left_out|delivery\.undone"
+)
 each_page = pytest.mark.parametrize("page", DOCS, ids=[str(page.relative_to(PROJECT)) for page in DOCS])
 
 

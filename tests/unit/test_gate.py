@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from district.dataset import Gate
-from district.load.gate import PARENT_HELD, Judgement, Part, Reason, SchoolChange, judge
+from district.load.gate import LEFT_OUT, PARENT_HELD, Judgement, Part, Reason, SchoolChange, judge
 from district.review.tables import WHOLE
 
 GATE = Gate()
@@ -106,6 +106,53 @@ def test_any_district(schools: list[tuple[int, int, int]]) -> None:
     whole = too_many_gone(standing, gone) or (standing >= 20 and 4 * changed > 3 * standing)
     assert found.held == tripped
     assert found.whole == (whole or tripped == {each.school_id for each in changes})
+
+
+@given(
+    schools=st.lists(
+        st.tuples(*[st.tuples(st.integers(0, 200), st.integers(0, 100)) for _ in range(2)]), min_size=1, max_size=8
+    )
+)
+def test_any_district_of_two_school_years(schools: list[tuple[tuple[int, int], tuple[int, int]]]) -> None:
+    """A school is held for what it loses in one year as well as for what it loses of all."""
+    changes, scopes, tripped = [], [], set()
+    for number, years in enumerate(schools):
+        name = f"{number:04d}"
+        lost = [(standing, standing * percent // 100) for standing, percent in years]
+        standing, gone = (sum(column) for column in zip(*lost, strict=True))
+        changes.append(school(standing, gone=gone, school_id=name))
+        scopes += [
+            Part(name=f"school_year {year}", school_id=name, standing=rows, withdrawn=missing)
+            for year, (rows, missing) in enumerate(lost, start=2026)
+        ]
+        if any(too_many_gone(*each) for each in [(standing, gone), *lost]):
+            tripped.add(name)
+    found = judge(GATE, changes, parts=scopes)
+    assert found.held == tripped
+    rest = [scope for scope in scopes if scope.school_id not in tripped]
+    by_year = {scope.name: [each for each in rest if each.name == scope.name] for scope in rest}
+    sums = [
+        (sum(each.standing for each in year), sum(each.withdrawn for each in year))
+        for year in (rest, *by_year.values())
+    ]
+    whole = any(too_many_gone(*each) for each in sums)
+    assert found.whole == (whole or len(tripped) == len(changes))
+
+
+def test_one_school_year_of_a_school_that_is_missing_from_the_file() -> None:
+    change = school(4000, gone=300)
+    scopes = [
+        Part(name=f"school_year {year}", school_id="0100", standing=rows, withdrawn=gone)
+        for year, rows, gone in ((2026, 3700, 0), (2027, 300, 300))
+    ]
+    found = judge(GATE, [QUIET, change], parts=scopes)
+    assert [(reason.school_id, reason.rule_id) for reason in found.reasons] == [("0100", "gate.withdrawn")]
+    assert found.reasons[0].text.startswith("school_year 2027: 300 of 300 rows (100.0%) would be withdrawn")
+
+
+def test_a_school_that_is_left_out_is_held_whether_it_trips_or_not() -> None:
+    found = judge(GATE, [QUIET, school(100)], approved={WHOLE}, left_out={"0100"})
+    assert (found.held, found.whole, [reason.rule_id for reason in found.reasons]) == ({"0100"}, False, [LEFT_OUT])
 
 
 @given(share=st.integers(0, 100), standing=st.integers(20, 2000), gone=st.integers(0, 2000))

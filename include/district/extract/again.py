@@ -13,7 +13,7 @@ from district.database import engine, ensure_target, prepare_alone, sync_calenda
 from district.dataset import Dataset
 from district.extract.arriving import versions_of
 from district.extract.changed import stage_delivery
-from district.review.decisions import check_approved
+from district.review.decisions import check_approved, is_approved
 from district.settings import settings
 from district.tables import import_run
 
@@ -21,7 +21,7 @@ from district.tables import import_run
 def stage_again(dataset: Dataset, held: Row[Any], run_key: str) -> int:
     """Stages all of a held run's delivery, by the same layout; returns the id of the run that releases it.
 
-    Where that run has loaded already, nothing is done.
+    Where that run has loaded already, and no decision is left to rely on, nothing is done.
 
     Raises:
         Held: no decision lets the delivery through, or a newer one has come in its place.
@@ -34,6 +34,7 @@ def stage_again(dataset: Dataset, held: Row[Any], run_key: str) -> int:
             run is not None
             and run.state in import_log.DONE
             and (run.about_id, run.delivery_id) == (held.id, held.delivery_id)
+            and not is_approved(connection, dataset, held)
         ):
             return int(run.id)
         check_approved(connection, dataset, held)
@@ -52,9 +53,8 @@ def stage_again(dataset: Dataset, held: Row[Any], run_key: str) -> int:
         sync_calendar(connection)
         seed_crosswalk(connection, settings().crosswalks_folder)
         ensure_target(connection, dataset)
-        rules, versions = versions_of(
-            connection, dataset, import_log.layout_of(held), held.night, kind=import_log.judged_as(connection, held)
-        )
+        kind = import_log.judged_as(connection, held)
+        rules, versions = versions_of(connection, dataset, import_log.layout_of(held), held.night, kind=kind)
         same = {name: held._mapping[name] for name in ("delivery_id", "layout", "plan", "scope")}
         import_log.update_run(connection, run_id, rules=rules, versions=versions, **same)
     with engine().begin() as connection:

@@ -7,12 +7,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Text, and_, case, cast, func, or_, select, true, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Text, and_, case, cast, func, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from district.dataset import Dataset
 from district.import_log import speaks_for
 from district.review.holds import held_schools
-from district.review.tables import WHOLE, school_change
+from district.review.tables import WHOLE, decision, school_change
 from district.tables import finding_table, import_issue, import_run, staging_table
 
 SCHOOL = "school_id"
@@ -107,19 +108,31 @@ def _known_codes(connection: Connection, last: Row[Any] | None) -> list[tuple[st
 def usual_counts(connection: Connection, dataset: Dataset, run: Row[Any]) -> dict[str, int]:
     """How many rows of each school usually come: the median of the last nights that loaded them.
 
-    A release is a new beginning: a person has said that what came before it is no measure any more.
+    A load that a person let a school through for is a new beginning of that school: what came before it is no measure
+    any more. A release and the run whose held rows it loads are one night.
     """
     same = and_(
         speaks_for(dataset, run.partition, run.scope), import_run.c.state == "loaded", import_run.c.id != run.id
     )
-    released = select(func.max(import_run.c.id)).where(same, import_run.c.kind == "release").scalar_subquery()
-    newest = func.row_number().over(partition_by=school_change.c.school_id, order_by=import_run.c.id.desc())
-    nights = (
-        select(school_change.c.school_id, _READ.label("read"), newest.label("nth"))
+    school = school_change.c.school_id
+    let_through = func.jsonb_exists(decision.c.schools, school) | func.jsonb_exists(decision.c.schools, WHOLE)
+    begins = (
+        select(func.max(import_run.c.id))
+        .join(decision, decision.c.used_by == import_run.c.id)
+        .where(same, decision.c.kind == "review", let_through)
+        .correlate(school_change)
+    )
+    night = func.coalesce(import_run.c.about_id, import_run.c.id)
+    loads = (
+        select(school, night.label("night"), _READ.label("read"))
+        .ext(distinct_on(school, night))
         .join(import_run)
-        .where(same, ~school_change.c.held, case((released.is_(None), true()), else_=import_run.c.id >= released))
+        .where(same, ~school_change.c.held, import_run.c.id >= func.coalesce(begins.scalar_subquery(), 0))
+        .order_by(school, night, import_run.c.id.desc())
         .subquery()
     )
+    newest = func.row_number().over(partition_by=loads.c.school_id, order_by=loads.c.night.desc())
+    nights = select(loads.c.school_id, loads.c.read, newest.label("nth")).subquery()
     median = func.percentile_disc(0.5).within_group(nights.c.read)
     query = select(nights.c.school_id, median).where(nights.c.nth <= USUAL_NIGHTS).group_by(nights.c.school_id)
     return {str(school): int(rows) for school, rows in connection.execute(query.having(func.count() >= FEWEST_NIGHTS))}

@@ -24,7 +24,6 @@ from sqlalchemy import (
 )
 
 from district.database import create_temporary
-from district.dataset import Gate
 from district.load.batch import CHANGE, Batch
 from district.load.counting import SCHOOL, Found, counts_of_last_year, found_by_school, school_of, usual_counts
 from district.load.gate import Judgement, Part, SchoolChange
@@ -53,10 +52,11 @@ class Decider:
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
 
-    def changes(self, gate: Gate, last: Row[Any] | None) -> Changes:
+    def changes(self, last: Row[Any] | None, *, share: float) -> Changes:
         """Decides for every row what the load would do, in temporary tables; nothing changes yet.
 
-        Counts what ``gate`` judges by; ``last`` is the newest load of the same rows.
+        ``last`` is the newest load of the same rows. Overwritten rows are told from other changed ones where more than
+        ``share`` of a school's or the district's rows change: the lowest that any gate in use allows.
         """
         found = found_by_school(
             self._batch.connection, self._batch.dataset, self._batch.run.id, last, self._known_schools
@@ -76,7 +76,7 @@ class Decider:
             updated=counts["update"],
             unchanged=counts["keep"] + self._batch.carried(),
             withdrawn=withdrawn,
-            schools=self._schools(found, actions, parts, share=gate.updated),
+            schools=self._schools(found, actions, parts, share=share),
             parts=parts,
         )
 

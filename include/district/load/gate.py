@@ -14,6 +14,7 @@ from district.dataset import Gate
 from district.review.tables import WHOLE
 
 PARENT_HELD = "parent.held"
+LEFT_OUT = "school.left_out"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,23 +93,33 @@ def judge(
     stopping: Collection[Reason] = (),
     waiting: Collection[str] = (),
     approved: Collection[str] = (),
+    left_out: Collection[str] = (),
 ) -> Judgement:
     """Judges each school by itself, and then the district over those that are left.
 
     ``own`` are the gates of schools that the calendar has at another place than the district. ``last_read`` are the
     rows of the last load, ``stopping`` what else holds the delivery as a whole, ``waiting`` the
     schools that a parent data set holds. ``approved`` names what a person has let through; in it, ``WHOLE`` stands
-    for what holds the delivery as a whole. A parent's hold is not for the child to let through.
+    for what holds the delivery as a whole. A parent's hold is not for the child to let through. The schools that are
+    ``left_out`` by a decision are held, whether they would trip or not.
     """
     reasons: list[Reason] = []
+    scopes: dict[str, list[Part]] = {}
+    for part in parts:
+        scopes.setdefault(part.school_id, []).append(part)
     for school in schools:
         if school.school_id in waiting and school.school_id != WHOLE:
-            text = "a data set that this one depends on holds it; it loads by itself once that one has."
+            text = "a data set that this one depends on holds it; it is judged again once that one has loaded it."
             reasons.append(Reason(school_id=school.school_id, rule_id=PARENT_HELD, text=text))
+        elif school.school_id in left_out and school.school_id != WHOLE:
+            text = "it was left out by a person's decision."
+            reasons.append(Reason(school_id=school.school_id, rule_id=LEFT_OUT, text=text))
         elif school.school_id not in (WHOLE, *approved):
             reasons += [
                 Reason(school_id=school.school_id, rule_id=rule_id, text=text)
-                for rule_id, text in _too_much(own.get(school.school_id, gate) if own else gate, school)
+                for rule_id, text in _of_school(
+                    own.get(school.school_id, gate) if own else gate, school, scopes.get(school.school_id, ())
+                )
             ]
     held = frozenset(reason.school_id for reason in reasons)
     named = {school.school_id for school in schools} - {WHOLE}
@@ -123,6 +134,16 @@ def judge(
         reasons = [*stopping, *told, *reasons]
     whole = any(reason.school_id == WHOLE for reason in reasons) or (bool(named) and named <= held)
     return Judgement(reasons=tuple(reasons), held=held, whole=whole)
+
+
+def _of_school(gate: Gate, school: SchoolChange, parts: Collection[Part]) -> Iterator[tuple[str, str]]:
+    """The rules that a school breaks: a year that is missing from a file of several is a small share of its rows."""
+    if not _too_many_gone(gate, school.standing, school.gone):
+        for part in parts:
+            if _too_many_gone(gate, part.standing, part.withdrawn):
+                yield "gate.withdrawn", f"{part.name}: {_gone(gate, part.standing, part.withdrawn)}"
+                break
+    yield from _too_much(gate, school)
 
 
 def _rest(

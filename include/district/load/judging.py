@@ -13,7 +13,7 @@ from district.calendar.strictness import gate_for
 from district.dataset import Dataset
 from district.load.batch import Batch
 from district.load.deciding import Changes, Decider
-from district.load.gate import PARENT_HELD, Judgement, Reason, judge
+from district.load.gate import LEFT_OUT, PARENT_HELD, Judgement, Reason, judge
 from district.review import decisions, holds
 from district.review.tables import WHOLE
 from district.settings import settings
@@ -30,12 +30,14 @@ def judge_load(batch: Batch, last: Row[Any] | None, *, preview: bool) -> tuple[C
     """
     connection, dataset, run, decider = batch.connection, batch.dataset, batch.run, Decider(batch)
     gate = gate_for(dataset, run.night)
-    changes = decider.changes(gate, last)
+    own = {school: gate_for(dataset, run.night, school) for school in settings().district.calendars[1:]}
+    changes = decider.changes(last, share=min(each.updated for each in (gate, *own.values())))
     relied_on = decisions.relied_on(connection, dataset, run)
+    left_out = decisions.left_out(connection, relied_on)
     judgement = judge(
         gate,
         changes.schools,
-        own={school: gate_for(dataset, run.night, school) for school in settings().district.calendars[1:]},
+        own=own,
         parts=changes.parts,
         last_read=last.read if last is not None else 0,
         stopping=[
@@ -44,27 +46,33 @@ def judge_load(batch: Batch, last: Row[Any] | None, *, preview: bool) -> tuple[C
         ],
         waiting=_held_by_parents(connection, dataset, run),
         approved=decisions.schools_of(relied_on),
+        left_out=left_out,
     )
     holds.record_changes(connection, run.id, changes.schools, judgement)
     if not preview:
-        holds.record_holds(connection, run, judgement, decisions.left_out(connection, relied_on))
-        if not judgement.whole:
-            decisions.mark_used(connection, relied_on, run.id)
-        holds.supersede(connection, dataset, run)
+        holds.record_holds(connection, run, judgement, left_out)
+        passed = [] if judgement.whole else [each for each in relied_on if judgement.held.isdisjoint(each.schools)]
+        decisions.mark_used(connection, passed, run.id)
+        # Of a release that is held in its turn, the earlier approval still counts.
+        if not (run.kind == "release" and judgement.whole):
+            holds.supersede(connection, dataset, run, keeping=[each.id for each in relied_on])
     return decider.hold(changes, judgement), judgement
 
 
-def reason_of(judgement: Judgement, schools: int) -> str:
-    """What a run's row says of what is held; nothing where nothing is."""
+def reason_of(judgement: Judgement, schools: int, *, run: Row[Any], preview: bool) -> str:
+    """What a run's row says of what is held; nothing where nothing is. A preview asks nobody."""
     if not judgement.reasons:
         return ""
     told = holds.reasons_text(judgement.reasons)
-    if judgement.whole:
-        told += " Nothing was changed."
-    else:
-        told = f"{len(judgement.held)} of {schools} schools held, the others loaded. {told}"
-    asked = any(reason.rule_id != PARENT_HELD for reason in judgement.reasons)
-    return told + (" A person decides: answer the required action, or see `district holds`." if asked else "")
+    held = f"{len(judgement.held)} of {schools} schools"
+    if preview:
+        return f"{told} Nothing would be changed." if judgement.whole else f"{held} would be held. {told}"
+    told = f"{told} Nothing was changed." if judgement.whole else f"{held} held, the others loaded. {told}"
+    if all(reason.rule_id in (PARENT_HELD, LEFT_OUT) for reason in judgement.reasons):
+        return told
+    # Airflow has no task that asks about a release.
+    how = "see `district holds`" if run.kind == "release" else "answer the required action, or see `district holds`"
+    return f"{told} A person decides: {how}."
 
 
 def _stopping(connection: Connection, run: Row[Any], *, first: bool) -> list[Reason]:

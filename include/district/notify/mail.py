@@ -18,6 +18,7 @@ from district.database import engine
 from district.issues import rules_of
 from district.links import dag_of, question_url
 from district.review.holds import expire, held_schools, review_of
+from district.review.tables import hold
 from district.run import ImportStopped
 from district.settings import settings
 from district.tables import import_run, mail
@@ -44,7 +45,7 @@ def queue_failure(connection: Connection, run_id: int) -> None:
     """Queues the mail that goes out at once when a run did not load, or a person must decide; once per failure."""
     run = connection.execute(select(import_run).where(import_run.c.id == run_id)).one()
     review = review_of(connection, run)
-    if run.state in (*_GOOD, "undone") and review is None:
+    if run.unnoticed or (run.state in (*_GOOD, "undone") and review is None):
         return
     subject = f"{run.dataset} of {run.partition}: {run.state}"
     if run.state in _GOOD:
@@ -54,7 +55,7 @@ def queue_failure(connection: Connection, run_id: int) -> None:
 
 
 def queue_reminder(connection: Connection, run_id: int) -> None:
-    """Queues the mail that says that nobody decided in time about what a run holds; once per run.
+    """Queues the mail that says that nobody decided in time about what a run holds; once for each hold.
 
     Of a rehearsal the readiness tells, night after night.
     """
@@ -66,13 +67,16 @@ def queue_reminder(connection: Connection, run_id: int) -> None:
         "Nobody decided in time about what is held. The table keeps the rows that it has, and the next delivery is "
         "judged anew."
     )
-    _queue(connection, f"reminder/{run_id}", [run.owner], subject, [run], run.night, absent=[], headline=headline)
+    newest = connection.execute(select(func.max(hold.c.id)).where(hold.c.import_run_id == run_id)).scalar_one()
+    key = f"reminder/{run_id}/{newest}"
+    _queue(connection, key, [run.owner], subject, [run], run.night, absent=[], headline=headline)
 
 
 def queue_question(connection: Connection, run_id: int, roles: list[str], question: Question) -> None:
-    """Queues the mail that asks people to look at a run before it loads; once for each question of a run."""
+    """Queues the mail that asks people to look at a run before it loads; once for each question of a try."""
     run = connection.execute(select(import_run).where(import_run.c.id == run_id)).one()
-    key = f"question/{run_id}/{question.task}"
+    # A run that is cleared keeps its number, and has other things to ask.
+    key = f"question/{run_id}/{question.task}/{run.started_at:%Y%m%d%H%M%S%f}"
     subject = f"{run.dataset} of {run.partition}: {question.subject}"
     url = question_url(dag_of(run.dataset, run.kind), run.run_key, question.task)
     headline = f"{question.subject.capitalize()}. Nothing loads before that."
@@ -243,7 +247,8 @@ def _queue(
 def _told(connection: Connection, run: Row[Any], question: str) -> dict[str, Any]:
     issues = rules_of(connection, run.id)
     more = len(issues) - ISSUES_SHOWN
-    asks = review_of(connection, run) is not None and not run.run_key.startswith(import_log.BY_HAND)
+    in_airflow = run.kind != "release" and not run.run_key.startswith(import_log.BY_HAND)
+    asks = in_airflow and review_of(connection, run) is not None
     return {
         **run._mapping,
         "good": run.state in _GOOD,

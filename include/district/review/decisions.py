@@ -144,7 +144,8 @@ def relied_on(connection: Connection, dataset: Dataset, run: Row[Any]) -> list[R
     """
     usable = _usable(connection, dataset, sha256_of(connection, run))
     if run.kind == "release":
-        _check_release(connection, dataset, run.about_id, usable)
+        held = connection.execute(select(import_run).where(import_run.c.id == run.about_id)).one()
+        _check_release(connection, dataset, held, usable)
     return usable
 
 
@@ -154,7 +155,13 @@ def check_approved(connection: Connection, dataset: Dataset, held: Row[Any]) -> 
     Raises:
         Held: none does, or a newer delivery has come in its place.
     """
-    _check_release(connection, dataset, held.id, _usable(connection, dataset, sha256_of(connection, held)))
+    _check_release(connection, dataset, held, _usable(connection, dataset, sha256_of(connection, held)))
+
+
+def is_approved(connection: Connection, dataset: Dataset, held: Row[Any]) -> bool:
+    """Whether a decision about a held run is left that a load may rely on."""
+    usable = _usable(connection, dataset, sha256_of(connection, held))
+    return any(each.import_run_id == held.id for each in usable)
 
 
 def _usable(connection: Connection, dataset: Dataset, sha256: str) -> list[Row[Any]]:
@@ -165,11 +172,18 @@ def _usable(connection: Connection, dataset: Dataset, sha256: str) -> list[Row[A
     return list(connection.execute(query.with_for_update()))
 
 
-def _check_release(connection: Connection, dataset: Dataset, held_run: int, usable: list[Row[Any]]) -> None:
-    if any(each.import_run_id == held_run for each in usable):
+def _check_release(connection: Connection, dataset: Dataset, held: Row[Any], usable: list[Row[Any]]) -> None:
+    newer = select(import_run.c.id).where(
+        import_log.speaks_for(dataset, held.partition, held.scope),
+        import_run.c.state == "loaded",
+        import_run.c.loaded_at > held.finished_at,
+        import_run.c.about_id.is_distinct_from(held.id),
+    )
+    overtaken = connection.execute(select(newer.exists())).scalar_one()
+    if not overtaken and any(each.import_run_id == held.id for each in usable):
         return
-    states = set(connection.execute(select(hold.c.state).where(hold.c.import_run_id == held_run)).scalars())
-    if "superseded" in states:
+    states = set(connection.execute(select(hold.c.state).where(hold.c.import_run_id == held.id)).scalars())
+    if overtaken or "superseded" in states:
         message = f"{dataset.name}: a newer delivery has come in the place of this one. Nothing was loaded."
         raise Held(message, rule_id="run.overtaken")
     message = f"{dataset.name}: no decision lets this delivery through, or it came too late. Nothing was loaded."

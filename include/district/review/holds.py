@@ -157,14 +157,22 @@ def forget_holds(connection: Connection, run_id: int) -> None:
     connection.execute(delete(hold).where(hold.c.import_run_id == run_id))
 
 
-def supersede(connection: Connection, dataset: Dataset, run: Row[Any]) -> int:
-    """Closes the holds of earlier runs of the same rows: this run tells of them anew. Returns how many."""
+def supersede(connection: Connection, dataset: Dataset, run: Row[Any], keeping: Collection[int] = ()) -> int:
+    """Closes the holds of earlier runs of the same rows: this run tells of them anew. Returns how many.
+
+    But for those that the decisions ``keeping`` let through: these may still be relied on.
+    """
     same = select(import_run.c.id).where(
         import_log.speaks_for(dataset, run.partition, run.scope), import_run.c.id != run.id
     )
-    unused = exists().where(decision.c.id == hold.c.decision_id, decision.c.used_by.is_(None))
+    # A decision may just be made: only once it is, and the lock is here, does a statement see the hold and its record.
+    waits = (hold.c.import_run_id.in_(same), hold.c.state.in_(("open", "approved")))
+    mine = connection.execute(select(hold.c.id).where(*waits).order_by(hold.c.id).with_for_update()).scalars().all()
+    unused = exists().where(
+        decision.c.id == hold.c.decision_id, decision.c.used_by.is_(None), decision.c.id.not_in(keeping)
+    )
     closed = update(hold).where(
-        hold.c.import_run_id.in_(same), or_(hold.c.state == "open", and_(hold.c.state == "approved", unused))
+        hold.c.id.in_(mine), or_(hold.c.state == "open", and_(hold.c.state == "approved", unused))
     )
     return connection.execute(closed.values(state="superseded")).rowcount
 
@@ -189,7 +197,19 @@ def expire(connection: Connection) -> int:
     rows = connection.execute(expired).all()
     for run_id in sorted({row.import_run_id for row in rows if row.rule_id != PARENT_HELD}):
         queue_reminder(connection, run_id)
+    _end_releases(connection)
     return len(rows)
+
+
+def _end_releases(connection: Connection) -> None:
+    """A release that was killed in its last try is over once nothing lets its delivery through any more."""
+    approved = exists().where(hold.c.import_run_id == import_run.c.about_id, hold.c.state == "approved")
+    broken_off = select(import_run.c.id).where(
+        import_run.c.kind == "release", import_run.c.state.not_in(import_log.FINAL), ~approved
+    )
+    for run_id in connection.execute(broken_off.with_for_update(skip_locked=True)).scalars().all():
+        reason = "The release was broken off, and its approval has run out. Nothing was loaded."
+        import_log.update_run(connection, run_id, state="failed", reason=reason, rule_id="run.not_approved")
 
 
 def reasons_text(reasons: Collection[Reason], shown: int = 3) -> str:

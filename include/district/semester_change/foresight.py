@@ -26,9 +26,9 @@ USUAL_SHARE, LAST_YEAR_SHARE = 0.05, 0.15
 
 def foresee(dataset: Dataset, run: Row[Any], last: Row[Any] | None) -> None:
     """Writes down what the load would do to each school, and warns of what a semester change gets wrong."""
-    gate = gate_for(dataset, run.night)
+    share = gate_for(dataset, run.night).updated
     with engine().connect() as connection, connection.begin() as transaction:
-        schools = Decider(Batch(connection, dataset, run)).changes(gate, last).schools
+        schools = Decider(Batch(connection, dataset, run)).changes(last, share=share).schools
         transaction.rollback()
     with engine().begin() as connection:
         record_changes(connection, run.id, schools, Judgement(reasons=(), held=frozenset(), whole=False))
