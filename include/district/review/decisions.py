@@ -176,6 +176,8 @@ def _check_release(connection: Connection, dataset: Dataset, held: Row[Any], usa
     newer = select(import_run.c.id).where(
         import_log.speaks_for(dataset, held.partition, held.scope),
         import_run.c.state == "loaded",
+        # What the held run itself has loaded bears its own time, a moment before or after its end.
+        import_run.c.id != held.id,
         import_run.c.loaded_at > held.finished_at,
         import_run.c.about_id.is_distinct_from(held.id),
     )
