@@ -66,6 +66,13 @@ def upgrade() -> None:
         sa.Column(
             "sha256", sa.Text(), nullable=False, comment="Of the delivery that was looked at: no other may use it."
         ),
+        sa.Column(
+            "shown",
+            sa.Text(),
+            server_default=sa.text("''"),
+            nullable=False,
+            comment="The mark of what was shown of the run.",
+        ),
         sa.Column("kind", sa.Text(), nullable=False, comment="review, sign_off, year or undo."),
         sa.Column("choice", sa.Text(), nullable=False, comment="approve, reject or without."),
         sa.Column(
