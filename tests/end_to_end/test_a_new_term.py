@@ -8,7 +8,7 @@ import pytest
 from changing import CHANGING, NIGHTLY, PERSON, REASON, SECOND, Changed, bring_semester_change
 from live import Live, live_district
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.story, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
