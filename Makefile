@@ -15,7 +15,7 @@ DEV_FILES := requirements.txt requirements-celery.txt requirements-dev.txt
 without = $$(sed -nE 's/^([a-z0-9._-]+)(\[[^]]*\])?==.*/--no-emit-package \1/p' $(1))
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --universal
 
-.PHONY: help setup setup-dev demo test lint format docs lock bench bench-night bench-imports bench-live bench-profile bench-lock clean-bench clean-demo clean
+.PHONY: help setup setup-dev demo test stories lint format docs lock bench bench-night bench-imports bench-live bench-profile bench-lock clean-bench clean-demo clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ demo: .venv/.installed  ## two nights of a synthetic district, then the UI until
 
 test: .venv/.installed-dev  ## all tests; ARGS='-k enrollment' for some
 	@$(BIN)/python -m pytest $(ARGS)
+
+stories: .venv/.installed-dev  ## a semester change and a school year's turn through a live Airflow: several minutes each
+	@$(BIN)/python -m pytest -m story tests/end_to_end $(ARGS)
 
 lint: .venv/.installed-dev  ## ruff and mypy
 	@$(BIN)/ruff check .

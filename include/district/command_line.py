@@ -183,7 +183,7 @@ def acknowledge(
     person: _PERSON,
     reason: Annotated[str, typer.Option(help="Why these rows may load as they are. Name no student.")],
     until: Annotated[datetime.datetime, typer.Option(formats=["%Y-%m-%d"], help="The last night on which it counts.")],
-    ceiling: Annotated[int | None, typer.Option(help="So many rows at most; else as many as it had last.")] = None,
+    ceiling: Annotated[int, typer.Option(help="Up to so many rows: those that you have looked at, or some more.")],
 ) -> None:
     """Say that a warning is known, until a day and up to a number of rows; a semester change asks for it."""
     from district.review.acknowledgements import acknowledge as record
@@ -192,7 +192,7 @@ def acknowledge(
     role = settings().district.role_of(person, known.owner)
     about: dict[str, Any] = {"person": person, "role": role, "reason": reason}
     record(known, rule, expires_on=until.date(), ceiling=ceiling, **about)
-    typer.echo(f"{person} ({role}): {rule} is known until {until.date()}.")
+    typer.echo(f"{person} ({role}): {rule} is known until {until.date()}, for up to {ceiling:,} rows.")
 
 
 @app.command("sign-off")
@@ -203,15 +203,21 @@ def sign_off(
     choice: Annotated[Signing, typer.Argument(help="Whether it may load.")],
     person: _PERSON,
     reason: Annotated[str, typer.Option(help="What you have compared it with, or why not. Name no student.")],
+    shown: Annotated[str, typer.Option(help="The mark of what you have looked at; without it, you are shown.")] = "",
 ) -> None:
     """Sign off a semester change as the second person; clear its task `sign_off` in Airflow, and it loads."""
     from district.review.decisions import run_key_of
+    from district.semester_change.question import change_as_markdown, pending
     from district.semester_change.sign_off import sign_off as record
     from district.semester_change.sign_off import signing_role
 
     known = find_dataset(dataset, settings().dags_folder)
+    waiting = pending(known, run_key_of(known, run))
+    if waiting is not None and not shown:
+        typer.echo(f"{change_as_markdown(waiting)}\n\nTo answer this, add `--shown {waiting.shown}`.")
+        raise typer.Exit(1)
     role = signing_role(person, known)
-    record(known, run_key_of(known, run), choice=choice.value, person=person, role=role, reason=reason)
+    record(known, run, choice=choice.value, shown=shown, person=person, role=role, reason=reason)
     typer.echo(f"{person} ({role}): {choice.value}.")
 
 

@@ -222,10 +222,11 @@ def newest_undo(connection: Connection, datasets: Iterable[str]) -> int | None:
     return newest
 
 
-def parent_run(connection: Connection, parent: str, partition: str) -> Row[Any] | None:
+def parent_run(connection: Connection, parent: str, partition: str, kind: str = "") -> Row[Any] | None:
     """The run of a parent data set that tells how the same night went: one that loaded, else the newest.
 
-    Unnoticed runs say nothing of the night, and neither does one that was killed long ago.
+    Where a ``kind`` is given, of the runs that are judged as such. Unnoticed runs say nothing of the night, and neither
+    does one that was killed long ago.
     """
     alive = or_(import_run.c.state.in_(FINAL), import_run.c.started_at > func.now() - LONGEST_RUN)
     query = select(import_run).where(import_run.c.dataset == parent, import_run.c.partition == partition)
@@ -233,7 +234,8 @@ def parent_run(connection: Connection, parent: str, partition: str) -> Row[Any] 
     query = query.where(~import_run.c.unnoticed, import_run.c.kind != "undo", alive).order_by(
         loaded.desc(), import_run.c.id.desc()
     )
-    return connection.execute(query.limit(1)).first()
+    runs = connection.execute(query).all()
+    return next((run for run in runs if not kind or judged_as(connection, run) == kind), None)
 
 
 def judged_as(connection: Connection, run: Row[Any]) -> str:

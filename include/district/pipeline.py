@@ -22,7 +22,7 @@ from district.load.judging import judge_load, reason_of
 from district.load.loader import make_changes
 from district.load.lock import alone, lock
 from district.review.decisions import mark_used
-from district.review.holds import record_changes
+from district.review.holds import changes_of, record_changes
 from district.review.tables import hold
 from district.run import (
     Aside,
@@ -37,7 +37,7 @@ from district.run import (
     State,
 )
 from district.semester_change.foresight import foresee
-from district.semester_change.sign_off import check_strict, unsigned
+from district.semester_change.sign_off import check_foreseen, check_strict, unsigned
 from district.settings import settings
 from district.trouble import recorded
 from district.validate.batch import drop_views, validate_batch
@@ -202,8 +202,11 @@ def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
             _give_way(connection, dataset, run, last)
             return
         signed = check_strict(connection, dataset, run) if run.kind == "semester_change" and not preview else []
+        foreseen = changes_of(connection, run.id)
         batch = Batch(connection, dataset, run)
         changes, judgement = judge_load(batch, last, preview=preview)
+        if signed:
+            check_foreseen(run, foreseen, changes_of(connection, run.id))
         told = {
             "state": "held" if judgement.whole else "validated" if preview else "loaded",
             "reason": reason_of(judgement, len(changes.schools), run=run, preview=preview),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from district.calendar.model import Label
 from district.calendar.whole import DistrictCalendar
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -26,12 +27,21 @@ class SettingsError(ValueError):
 class District(DistrictCalendar):
     """The district's facts: ``include/settings/district.yaml``."""
 
-    name: str
-    timezone: str = "America/Los_Angeles"
-    roles: dict[str, tuple[str, ...]]
+    name: Label
+    timezone: Label = "America/Los_Angeles"
+    roles: dict[Label, tuple[Label, ...]]
     """Mail addresses by role; a data set's owner is one of these roles."""
-    people: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    people: dict[Label, tuple[Label, ...]] = Field(default_factory=dict)
     """Roles by the name with which somebody signs in to Airflow: who may decide about what is held."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_time_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (LookupError, ValueError, OSError):
+            raise ValueError(f"{name} is no time zone; give one such as America/Los_Angeles") from None
+        return name
 
     @model_validator(mode="after")
     def _know_every_role(self) -> Self:
@@ -78,21 +88,21 @@ class Settings(BaseSettings):
     """The YAML file with the district's facts."""
     sign_off_deadline: datetime.time = datetime.time(20, 0)
     """Local time by which the new warnings of a semester change must be acknowledged, and it must be signed off."""
-    stable_seconds: float = 30.0
-    """An arriving file must keep its size this long before it is read."""
-    poll_seconds: float = 300.0
-    """How often a night's extract that has not arrived is looked for."""
+    stable_seconds: float = Field(default=30.0, ge=0, le=3600)
+    """An arriving file must keep its size this long before it is read; an hour at most."""
+    poll_seconds: float = Field(default=300.0, ge=1, le=86_400)
+    """How often a night's extract that has not arrived is looked for; once a second to once a day."""
     deadline: datetime.time = datetime.time(5, 0)
     """Local time by which a night's extract must have arrived."""
     first_load: Literal["load", "hold"] = "hold"
     """Whether the very first load of a table waits until a person has approved it as the baseline."""
-    hold_hours: float = Field(default=24.0, gt=0)
-    """Hours that a hold waits for a decision, and that a load may rely on one."""
+    hold_hours: float = Field(default=24.0, gt=0, le=744)
+    """Hours that a hold waits for a decision, and that a load may rely on one; a month (744) at most."""
     ready_share: float = Field(default=0.98, ge=0, le=1)
     """Share of a school year's readiness below which it turns only if the data person says so expressly."""
     smtp_host: str = "localhost"
     """The district's mail server."""
-    smtp_port: int = 25
+    smtp_port: int = Field(default=25, ge=1, le=65_535)
     """Its port."""
     smtp_user: str = ""
     """Who signs in at the mail server; empty: nobody does."""
@@ -100,8 +110,8 @@ class Settings(BaseSettings):
     """The password for it."""
     smtp_starttls: bool = False
     """Whether the connection is encrypted by STARTTLS before anything is sent."""
-    smtp_timeout: float = 20.0
-    """Seconds after which a silent mail server is given up; the mail waits."""
+    smtp_timeout: float = Field(default=20.0, gt=0, le=600)
+    """Seconds after which a silent mail server is given up, 600 at most; the mail waits."""
     mail_from: str = "imports@district.invalid"
     """The sender's address of every mail."""
     ui_url: str = "http://localhost:8080"
@@ -113,20 +123,69 @@ class Settings(BaseSettings):
         return _read_district(self.file)
 
 
+# What pydantic says in Python's words.
+_PLAIN = {
+    "tuple_type": "A list should stand here",
+    "model_type": "Entries should stand here, each a name, a colon and a value",
+    "dict_type": "Entries should stand here, each a name, a colon and a value",
+    "extra_forbidden": "There is no entry of that name; look for a slip in its spelling",
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key silently takes the place of another, and what looks like a date and is none is text."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key.value} stands twice; join the two", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, ArithmeticError, AttributeError):
+            if not isinstance(node, yaml.ScalarNode):
+                raise
+            # The model knows which entry it is, and what should stand there.
+            return node.value
+
+
 @lru_cache(maxsize=4)
 def _read_district(path: Path) -> District:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return District.model_validate(content)
-    except OSError:
-        raise SettingsError(f"{path} cannot be read; set DISTRICT_FILE to the district's settings file.") from None
-    except yaml.YAMLError:
-        raise SettingsError(f"{path} is not valid YAML; compare it with include/settings/district.yaml.") from None
+        return District.model_validate(_content_of(path))
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"{path}: {f'{place}: ' if place else ''}{said}.") from None
+        said = _PLAIN.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+        slip = f"{path}: {f'{place}: ' if place else ''}{said}."
+    raise SettingsError(" ".join(slip.split()))
+
+
+def _content_of(path: Path) -> Any:
+    try:
+        text = path.read_bytes().decode("utf-8")
+        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    except OSError:
+        slip = f"{path} cannot be read; set DISTRICT_FILE to the district's settings file."
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        slip = f"{path}, line {line}: a letter is not written in UTF-8; save the file as UTF-8."
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        slip = f"{path}, line {line}: a control character stands there; remove it."
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        slip = f"{path}, line {line}: {error.problem}. Compare it with include/settings/district.yaml."
+    except RecursionError:
+        slip = f"{path}: it is nested too deeply; compare it with include/settings/district.yaml."
+    raise SettingsError(" ".join(slip.split()))
 
 
 @lru_cache(maxsize=1)

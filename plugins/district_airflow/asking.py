@@ -21,7 +21,7 @@ from district_airflow.tasks import said
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-REFUSED = "refused"
+REFUSED, SHOWN = "refused", "shown"
 
 
 class AnswerRefused(AirflowException):
@@ -35,6 +35,9 @@ class Answer:
     person: str
     option: str
     fields: dict[str, str]
+    run_id: int
+    shown: str
+    """The import run that the question was about, and the mark of what it showed."""
 
 
 def reason_field(title: str = "Reason") -> Param:
@@ -66,9 +69,15 @@ class AskingOperator(HITLOperator):
         body: list[str],
         people: Collection[str],
         until: datetime.datetime,
+        run_id: int = 0,
+        shown: str = "",
         fields: dict[str, Param] | None = None,
     ) -> NoReturn:
-        """Waits for an answer of one of these people, whom Airflow knows by the name with which they sign in."""
+        """Waits for an answer of one of these people, whom Airflow knows by the name with which they sign in.
+
+        The answer is about this import run and what is ``shown`` of it, by its mark, whatever it has become by then.
+        """
+        context["task_state_store"].set(SHOWN, f"{run_id} {shown}")
         self.subject = subject
         refused = context["task_state_store"].get(REFUSED)
         told = [f"**The last answer was refused.** {refused}"] if refused else []
@@ -87,7 +96,9 @@ class AskingOperator(HITLOperator):
         answer = super().execute_complete(context, event)
         person = (answer["responded_by_user"] or {}).get("name", "")
         fields = {name: str(value or "") for name, value in answer["params_input"].items()}
-        return Answer(person=person, option=answer["chosen_options"][0], fields=fields)
+        run_id, _, shown = (context["task_state_store"].get(SHOWN) or "0 ").partition(" ")
+        option = answer["chosen_options"][0]
+        return Answer(person=person, option=option, fields=fields, run_id=int(run_id), shown=shown)
 
     def record(self, context: Context, person: str, write: Callable[[], None]) -> None:
         """Writes the answer down.

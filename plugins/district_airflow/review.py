@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 CHOICES = {"Approve": "approve", "Load without the held schools": "without", "Reject": "reject"}
 """What a person may choose, and what the record calls it."""
 
-# What was asked about, kept until the answer: the run, and the mark of what was shown of it.
-SHOWN = "shown"
-
 log = logging.getLogger(__name__)
 
 
@@ -66,7 +63,6 @@ class ReviewOperator(AskingOperator):
 
         self.options = [label for label, choice in CHOICES.items() if choice in review.choices]
         schools = len(review.held - {WHOLE})
-        context["task_state_store"].set(SHOWN, f"{review.run_id} {review.shown}")
         what = "the delivery" if WHOLE in review.held else f"{schools} {'school' if schools == 1 else 'schools'}"
         self.ask(
             context,
@@ -74,6 +70,8 @@ class ReviewOperator(AskingOperator):
             body=[as_markdown(review), self._terms(context)],
             people=settings().district.deciders(self.dataset.owner),
             until=review.expires_at,
+            run_id=review.run_id,
+            shown=review.shown,
         )
 
     def _terms(self, context: Context) -> str:
@@ -98,15 +96,14 @@ class ReviewOperator(AskingOperator):
         answer = self.answer_of(context, event)
         choice = CHOICES[answer.option]
         role = settings().district.role_of(answer.person, self.dataset.owner)
-        run_id, _, shown = (context["task_state_store"].get(SHOWN) or "0 ").partition(" ")
         about: Any = {
-            "shown": shown,
+            "shown": answer.shown,
             "choice": choice,
             "person": answer.person,
             "role": role,
             "reason": answer.fields.get("reason", ""),
         }
-        self.record(context, answer.person, lambda: decide(self.dataset, int(run_id), **about))
+        self.record(context, answer.person, lambda: decide(self.dataset, answer.run_id, **about))
         leave_note(self.dataset, context["ti"], context["run_id"])
         return {"choice": choice, "person": answer.person}
 

@@ -46,14 +46,18 @@ class NightTimetable(CronPartitionTimetable):
             yield info._replace(partition_date=self._get_partition_date(run_date=info.run_after))
 
     def _get_partition_date(self, *, run_date: pendulum.DateTime) -> pendulum.DateTime:
-        return run_date.in_timezone(self._timezone).start_of("day").in_timezone("UTC")
+        return self._begin(run_date.in_timezone(self._timezone).date())
 
     def _decode_partition_date(self, partition_key: str) -> datetime.datetime:
         try:
             check_night(partition_key)
         except UnknownPartition as error:
             raise InvalidPartitionKeyError(str(error)) from None
-        return super()._decode_partition_date(partition_key)
+        return self._begin(datetime.date.fromisoformat(partition_key))
+
+    def _begin(self, night: datetime.date) -> pendulum.DateTime:
+        """That day's midnight, or its first moment where the clocks go forward at midnight."""
+        return pendulum.datetime(night.year, night.month, night.day, tz=self._timezone).in_timezone("UTC")
 
 
 class AdministrationTimetable(Timetable):

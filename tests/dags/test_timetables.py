@@ -10,10 +10,10 @@ import pendulum
 import pytest
 from airflow.exceptions import InvalidPartitionKeyError
 from airflow.timetables.base import DagRunInfo, TimeRestriction, Timetable
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from calendars import districts
+from calendars import district, districts
 from district.calendar.windows import change_nights
 from district.settings import District
 from district_airflow.timetables import AdministrationTimetable, NightTimetable, SemesterChangeTimetable
@@ -135,7 +135,17 @@ def changes() -> SemesterChangeTimetable:
     return SemesterChangeTimetable(keys, cron="0 2 * * *", timezone=ZONE)
 
 
+def chile() -> District:
+    """A semester change on the night whose midnight did not exist in Santiago: 13 October 2002."""
+    terms = [
+        {"code": "S1", "begin": "2002-08-12", "end": "2002-10-11"},
+        {"code": "S2", "begin": "2002-10-14", "end": "2003-05-26"},
+    ]
+    return district([{"end_year": 2003, "first_day": "2002-08-12", "last_day": "2003-05-26", "terms": terms}])
+
+
 @settings(max_examples=15, deadline=None)
+@example(facts=chile(), cron="0 2 * * *", zone="America/Santiago")
 @given(facts=districts(), cron=st.sampled_from(["0 2 * * *", "30 1 * * *", "30 2 * * *"]), zone=st.sampled_from(ZONES))
 def test_the_nights_of_each_semester_change_are_exactly_the_runs(facts: District, cron: str, zone: str) -> None:
     """For random calendars, in zones whose clocks change inside of semester changes."""

@@ -17,6 +17,7 @@ from typer.testing import Result
 
 from calendars import write_calendar
 from commanding import run
+from district import pipeline
 from district.database import engine
 from district.dataset import Files
 from district.demo.postgres import Server
@@ -328,3 +329,30 @@ def test_a_decision_by_hand_releases_the_school(at: Place) -> None:
     assert "rita.moss (data_person) let it through: The school was split." in " ".join(run("status").output.split())
     unknown = run("release", "children", "99")
     assert (unknown.exit_code, "children has no run 99" in unknown.output) == (1, True)
+
+
+def test_a_semester_change_is_acknowledged_and_signed_by_hand(at: Place) -> None:
+    terms = [
+        {"code": "S1", "begin": "2026-08-12", "end": "2026-11-19"},
+        {"code": "S2", "begin": "2026-11-20", "end": "2027-05-26"},
+    ]
+    write_calendar(at, {"end_year": 2027, "first_day": "2026-08-12", "last_day": "2027-05-26", "terms": terms})
+    gone = ("7000002", "7000004")
+    at.drop(csv_bytes([row for row in children(41) if row["student_id"] not in gone]), age=3600)
+    at.keys.append((CHILDREN, "change"))
+    pipeline.extract(CHILDREN, partition="2026-11-20", run_key="change", kind="semester_change")
+    pipeline.validate(CHILDREN, run_key="change")
+    until = str(settings().district.today())
+    who = ("--person", "rita.moss", "--reason", "Looked at.")
+    known = run("acknowledge", "children", "children.semester.vanished", "--until", until, "--ceiling", "2", *who)
+    assert known.output.endswith(f"children.semester.vanished is known until {until}, for up to 2 rows.\n")
+    at.execute("update import_log.acknowledgement set person = 'somebody'")
+    shown = run("sign-off", "children", "2", "approve", *who)
+    assert shown.exit_code == 1
+    assert "| 0101 | 20 | 0 |" in shown.output
+    assert at.rows("select * from import_log.decision") == []
+    found = re.search(r"--shown (\w+)", shown.output)
+    assert found
+    signed = run("sign-off", "children", "2", "approve", *who, "--shown", found[1])
+    assert (signed.exit_code, signed.output) == (0, "rita.moss (data_person): approve.\n")
+    assert pipeline.load(CHILDREN, run_key="change").state == "loaded"

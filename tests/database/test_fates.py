@@ -116,8 +116,10 @@ def test_a_validation_that_was_killed_loads_nothing(place: Place, monkeypatch: p
 def test_a_year_that_is_spread_over_small_schools_is_not_withdrawn_in_silence(place: Place) -> None:
     now = [child(number, school_id=f"{100 + number % 5:04d}") for number in range(1, 1001)]
     before = [child(number, school_year="2026", school_id=f"{100 + number % 5:04d}") for number in range(1, 46)]
-    assert place.night(csv_bytes(now + before)).state == "loaded"
-    outcome = place.night(csv_bytes([*now, child(2000, school_year="2026")]), age=3600, night="2026-11-20")
+    dataset = dataclasses.replace(CHILDREN, history=True)
+    assert place.night(csv_bytes(now + before), dataset=dataset).state == "loaded"
+    later = csv_bytes([*now, child(2000, school_year="2026")])
+    outcome = place.night(later, dataset=dataset, age=3600, night="2026-11-20")
     assert (outcome.state, outcome.rule_id) == ("held", "gate.withdrawn")
     assert "school_year 2026" in outcome.message
 

@@ -70,7 +70,8 @@ def check(place: Place, content: bytes) -> None:
 def test_a_year_by_hand_leaves_the_night_s_year_alone(loaded: Place) -> None:
     rows = [row | ({"fte": "half"} if n == 1 else {}) for n, row in enumerate(children(40))]
     assert loaded.night(csv_bytes(rows), age=7200).state == "loaded"
-    assert loaded.run(file=by_hand(loaded, csv_bytes(LAST_YEAR))).state == "loaded"
+    every_year = dataclasses.replace(CHILDREN, history=True)
+    assert loaded.run(every_year, file=by_hand(loaded, csv_bytes(LAST_YEAR))).state == "loaded"
     assert len(loaded.quarantined()) == 1
     assert loaded.run(night="2026-11-20").state == "unchanged"
     grown = loaded.night(csv_bytes(children(70)), age=3600, night="2026-11-20")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 from typing import Any
@@ -11,9 +12,13 @@ import pytest
 from calendars import write_calendar
 from district import pipeline
 from district.database import engine
-from district.import_log import find_run
+from district.dataset import Files, Parent
+from district.import_log import find_run, judged_as, open_run
 from district.review.acknowledgements import acknowledge, new_warnings
-from district.run import Held, ImportStopped, NotAllowed
+from district.review.decisions import decide
+from district.review.holds import waiting
+from district.run import Held, ImportStopped, NotAllowed, RunSummary
+from district.semester_change.question import pending
 from district.semester_change.sign_off import sign_off
 from district.settings import settings
 from importing import CHILDREN, FTE_RULE, Place, child, children, csv_bytes, working_in
@@ -79,15 +84,25 @@ def new(key: str) -> dict[str, int]:
         return {each.rule_id: each.rows for each in new_warnings(connection, CHILDREN, run)}
 
 
-def know(rule_id: str, *, ceiling: int | None = None, days: int = 30, **who: str) -> None:
+def know(rule_id: str, *, ceiling: int = 2, days: int = 30, **who: str) -> None:
     until = settings().district.today() + days * datetime.timedelta(days=1)
     about: Any = {**ANN, "reason": "Known to the registrar.", **who}
     acknowledge(CHILDREN, rule_id, expires_on=until, ceiling=ceiling, **about)
 
 
 def sign(key: str, choice: Any = "approve", **who: str) -> None:
-    about: Any = {**BEN, "reason": "Compared with the SIS, school by school.", **who}
-    sign_off(CHILDREN, key, choice=choice, **about)
+    """Signs what is shown at this moment, or what ``shown`` names."""
+    about: Any = {**BEN, "reason": "Compared with the SIS, school by school.", "shown": shown(key), **who}
+    with engine().connect() as connection:
+        run = find_run(connection, CHILDREN, key)
+    assert run is not None
+    sign_off(CHILDREN, run.id, choice=choice, **about)
+
+
+def shown(key: str) -> str:
+    """What people are shown of a run, as its question names it; nothing where nobody is asked."""
+    asked = pending(CHILDREN, key)
+    return asked.shown if asked else ""
 
 
 def stopped(key: str) -> str:
@@ -124,7 +139,7 @@ def test_the_next_night_knows_what_was_acknowledged_up_to_its_ceiling(change: Pl
     pipeline.load(CHILDREN, run_key=key)
     assert new(judge(change, rows("0", "0", "0"), SECOND)) == {}
     assert new(judge(change, rows("0", "0", "0", "0"), SECOND, "more")) == {"children.fte_zero": 4}
-    know("children.fte_zero", days=0)
+    know("children.fte_zero", ceiling=4, days=0)
     change.execute("update import_log.acknowledgement set expires_on = date '2026-11-19' where ceiling = 4")
     assert new(judge(change, rows("0", "0", "0"), SECOND, "late")) == {"children.fte_zero": 3}
 
@@ -156,6 +171,7 @@ def test_without_a_new_warning_the_sign_off_is_still_asked(change: Place) -> Non
     "forged",
     [
         "update import_log.decision set sha256 = 'another'",
+        "update import_log.decision set shown = 'another'",
         "update import_log.decision set expires_at = now() - interval '1 second'",
         "update import_log.decision set person = ' '",
         "update import_log.decision set reason = ''",
@@ -188,12 +204,71 @@ def test_a_withdrawn_acknowledgement_stops_a_signed_load(change: Place) -> None:
 
 def test_a_rejected_sign_off_keeps_the_rows_and_the_run_is_over(change: Place) -> None:
     key = judge(change, csv_bytes(children(41)))
-    before = change.table_hash()
+    before, mark = change.table_hash(), shown(key)
     sign(key, "reject", reason="The office still works on S2.")
     assert stopped(key) == "semester_change.rejected"
     with pytest.raises(NotAllowed, match="Nothing of children waits for a sign-off"):
-        sign(key)
+        sign(key, shown=mark)
     assert change.table_hash() == before
+
+
+def test_a_rejection_takes_back_an_earlier_sign_off(change: Place) -> None:
+    content = csv_bytes(children(41))
+    key = judge(change, content)
+    sign(key)
+    sign(key, "reject", person="cat", role="data_person", reason="Sections of 0100 are wrong.")
+    judge(change, content, key=key)
+    assert shown(key), "the same file is asked about again"
+    assert stopped(key) == "semester_change.sign_off"
+    sign(key, person="cat", role="data_person", reason="They are right after all.")
+    assert pipeline.load(CHILDREN, run_key=key).state == "loaded"
+
+
+def test_a_sign_off_counts_after_a_clear_where_nothing_else_would_load(change: Place) -> None:
+    content = csv_bytes(children(41))
+    key = judge(change, content)
+    sign(key)
+    judge(change, content, key=key)
+    asked = pending(CHILDREN, key)
+    assert asked is not None
+    assert asked.signed_by == "ben"
+    assert pipeline.load(CHILDREN, run_key=key).state == "loaded"
+
+
+def test_a_sign_off_is_void_once_the_same_file_is_judged_otherwise(change: Place) -> None:
+    content = rows("0", "0")
+    key = judge(change, content)
+    know("children.fte_zero")
+    sign(key)
+    write_strict(change, [TERM], **{"children.fte_zero": "reject"})
+    judge(change, content, key=key)
+    asked = pending(CHILDREN, key)
+    assert asked is not None
+    assert asked.signed_by == ""
+    assert stopped(key) == "semester_change.sign_off"
+
+
+def test_a_sign_off_is_for_what_was_shown(change: Place) -> None:
+    key = judge(change, csv_bytes(children(41)))
+    before = shown(key)
+    judge(change, csv_bytes(children(42)), key=key)
+    for choice in ("approve", "reject"):
+        with pytest.raises(NotAllowed, match=r"children: what was shown of run . has changed"):
+            sign(key, choice, shown=before)
+
+
+def test_a_signed_load_does_what_was_signed_or_nothing(change: Place) -> None:
+    key = judge(change, rows("0.8"))
+    sign(key)
+    change.execute("update district.children set fte = 0.8 where student_id = '7000001'")
+    before = change.table_hash()
+    assert stopped(key) == "semester_change.changed"
+    assert change.table_hash() == before
+    with pytest.raises(Held, match="clear `validate` to have it looked at again"):
+        pipeline.load(CHILDREN, run_key=key)
+    pipeline.validate(CHILDREN, run_key=key)
+    sign(key)
+    assert pipeline.load(CHILDREN, run_key=key).state == "loaded"
 
 
 @pytest.mark.parametrize(
@@ -321,3 +396,107 @@ def test_no_value_of_a_row_is_told(change: Place) -> None:
     change.messages.append(str(told.value))
     with working_in(change):
         assert all("Quexaro" not in message for message in change.messages)
+
+
+TEACHERS = dataclasses.replace(
+    CHILDREN,
+    name="teachers",
+    extract=Files("teachers_*.csv"),
+    parents=(Parent("children", on=("student_id", "school_id", "school_year")),),
+)
+
+
+def child_begins(place: Place, key: str, night: str = FIRST, kind: Any = "semester_change") -> str:
+    """The first task of a data set below the children: its state, or the verdict with which it does not begin."""
+    place.write_suite([], TEACHERS)
+    place.drop(csv_bytes(children()), f"teachers_{key}.csv", age=3000)
+    place.keys.append((TEACHERS, key))
+    try:
+        return pipeline.extract(TEACHERS, partition=night, run_key=key, kind=kind).state
+    except ImportStopped as stopped:
+        return stopped.rule_id
+
+
+def signed_half(place: Place) -> str:
+    """A signed semester change that loses half of school 0101, which the gate holds; returns its key."""
+    half = [row for row in children() if row["school_id"] == "0100" or int(row["student_id"]) > 7000020]
+    key = judge(place, csv_bytes(half))
+    for rule_id, count in new(key).items():
+        know(rule_id, ceiling=count)
+    sign(key)
+    pipeline.load(CHILDREN, run_key=key)
+    return key
+
+
+def release(key: str) -> RunSummary:
+    review = waiting(CHILDREN, key)
+    assert review is not None
+    decide(
+        CHILDREN,
+        review.run_id,
+        shown=review.shown,
+        choice="approve",
+        person="ann",
+        role="data_person",
+        reason="The annex closed.",
+    )
+    return pipeline.release(CHILDREN, run_key=key)
+
+
+def test_what_depends_on_it_begins_before_and_after_a_release(change: Place) -> None:
+    assert child_begins(change, "early") == "run.waits_for_parent"
+    key = signed_half(change)
+    assert child_begins(change, "before") == "extracted"
+    assert release(key).state == "loaded"
+    assert child_begins(change, "after") == "extracted"
+
+
+def test_what_depends_on_it_waits_while_a_person_decides_about_all_of_it(change: Place) -> None:
+    few = {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 100}, "severity": "critical"}
+    few["meta"] = {**FTE_RULE["meta"], "rule_id": "children.few", "on_fail": "hold"}
+    write_strict(change, [TERM, few])
+    key = judge(change, rows("0.8"))
+    sign(key)
+    assert pipeline.load(CHILDREN, run_key=key).state == "held"
+    assert child_begins(change, "waits") == "run.waits_for_parent"
+    assert release(key).state == "loaded"
+    assert child_begins(change, "waits") == "extracted"
+
+
+def test_what_depends_on_it_is_blocked_once_nobody_decides_any_more(change: Place) -> None:
+    key = judge(change, csv_bytes(children(41)))
+    sign(key, "reject")
+    assert child_begins(change, "blocked") == "run.blocked"
+
+
+def test_a_nightly_run_that_steps_aside_hides_no_semester_change(change: Place) -> None:
+    key = judge(change, csv_bytes(children(41)))
+    sign(key)
+    assert change.night(csv_bytes(children(41)), night=FIRST, steps_aside=True, age=3000).state == "aside"
+    assert child_begins(change, "waits") == "run.waits_for_parent"
+    assert pipeline.load(CHILDREN, run_key=key).state == "loaded"
+    assert child_begins(change, "waits") == "extracted"
+
+
+def test_without_a_semester_change_of_its_own_it_steps_aside_with_its_parent_and_says_so(change: Place) -> None:
+    assert change.night(csv_bytes(children(41)), night=FIRST, steps_aside=True, age=3000).state == "aside"
+    assert child_begins(change, "nightly", kind="import") == ""
+    (run,) = change.rows("select state, reason from import_log.import_run where dataset = 'teachers'")
+    assert run["state"] == "aside"
+    assert "teachers has no semester change of its own: give its DAG file one." in run["reason"]
+
+
+def test_the_release_of_a_release_is_judged_as_its_first_run(change: Place) -> None:
+    key = judge(change, csv_bytes(children(41)))
+    with engine().begin() as connection:
+        first = find_run(connection, CHILDREN, key)
+        assert first is not None
+        about = first.id
+        for _ in range(2):
+            key += "/release"
+            night = datetime.date.fromisoformat(FIRST)
+            named: Any = {"partition": FIRST, "run_key": key, "night": night, "kind": "release", "about_id": about}
+            about = open_run(connection, CHILDREN, **named)
+        run = find_run(connection, CHILDREN, key)
+        assert run is not None
+        assert judged_as(connection, run) == "semester_change"

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from commanding import run
-from district.settings import SchoolYear, settings
+from district.calendar.model import SchoolYear
+from district.settings import settings
 from district.synthetic import Mishap, generate, generate_rollover
 
 SCHOOL = "0103"

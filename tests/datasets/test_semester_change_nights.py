@@ -18,6 +18,7 @@ from district.import_log import find_run
 from district.pipeline import close, extract, load, validate
 from district.review.acknowledgements import acknowledge, new_warnings
 from district.run import Aside, Held, NotArrived
+from district.semester_change.question import pending
 from district.semester_change.sign_off import sign_off
 from district.settings import settings
 from district.synthetic import generate
@@ -68,7 +69,9 @@ def changed(dataset: Dataset, night: str) -> tuple[str, list[str]]:
         about: Any = {"person": "data.person", "role": "data_person", "reason": "Looked at with the registrar."}
         acknowledge(dataset, each.rule_id, expires_on=until, ceiling=2 * each.rows + 20, **about)
     lead: Any = {"person": "technology.lead", "role": "technology_lead", "reason": "Compared with the SIS."}
-    sign_off(dataset, key, choice="approve", **lead)
+    asked = pending(dataset, key)
+    assert asked is not None
+    sign_off(dataset, run.id, choice="approve", shown=asked.shown, **lead)
     summary = load(dataset, run_key=key)
     close(dataset, run_key=key)
     assert summary.read == summary.loaded + summary.rejected + summary.superseded + summary.held

@@ -8,13 +8,14 @@ import pytest
 from changing import CHANGING, NIGHTLY, PERSON, REASON, SECOND, Changed, bring_semester_change
 from live import Live, live_district
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.story, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
 def term_live() -> Iterator[Live]:
     """A district of its own, over before the others begin: its nights are later than theirs."""
-    with live_district(poll_seconds="5") as running:
+    # Longer than a task's process takes to end: Airflow takes its end for that of the next look, and waits for a retry.
+    with live_district(poll_seconds="20") as running:
         yield running
 
 

@@ -16,7 +16,7 @@ from live import FACTS, Live, drop, live_district
 from district.demo.airflow_api import ApiFailed
 from district.synthetic import generate_rollover
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.story, pytest.mark.timeout(1800)]
 DAG, PERSON, OTHER = "school_year_rollover", "data.person", "assessment.lead"
 REASON = "The SIS has rolled over; all schools confirmed."
 

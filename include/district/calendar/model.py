@@ -5,13 +5,21 @@ from __future__ import annotations
 import datetime
 import difflib
 from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 ONE_DAY = datetime.timedelta(days=1)
+LONGEST_YEAR = 731
+"""Days of the longest school year, one that is held over into the next included."""
+LONGEST_WINDOW = 366
+"""Days for which a gate may differ without a break."""
+MOST_SCALE = 3.0
+"""How many times looser than a data set's own gate a window may make it; there is no switch that turns it off."""
 
 Status = Literal["planned", "next", "current", "closing", "closed"]
 TermType = Literal["semester", "trimester", "quarter", "year", "summer"]
@@ -19,6 +27,27 @@ EventKind = Literal["instructional", "make_up", "holiday", "weather", "teacher_o
 Anchor = Literal["first_day", "last_day", "term_begin", "term_end"]
 
 INSTRUCTS: frozenset[EventKind] = frozenset(("instructional", "make_up"))
+
+
+def _is_label(text: str) -> str:
+    if not 1 <= len(text) <= 200 or text != text.strip() or not text.isprintable():
+        raise ValueError(f"{text[:40]!r} must be 1 to 200 printable characters, without a blank at either end")
+    return text
+
+
+def _on_one_line(text: str) -> str:
+    joined = " ".join(text.split())
+    return joined and _is_label(joined)
+
+
+# A year of four digits with a slip in it is seldom one that a district plans or remembers.
+Day = Annotated[datetime.date, Field(ge=datetime.date(1900, 1, 1), le=datetime.date(2199, 12, 31))]
+EndYear = Annotated[int, Field(ge=1900, le=2199)]
+DayCount = Annotated[int, Field(ge=0, le=366)]
+Label = Annotated[str, AfterValidator(_is_label)]
+"""An id, a code or a name, compared letter by letter."""
+Text = Annotated[str, AfterValidator(_on_one_line)]
+"""What is only shown; may be empty."""
 
 
 class CalendarPart(BaseModel):
@@ -30,8 +59,8 @@ class CalendarPart(BaseModel):
 class Days(CalendarPart):
     """From one day to another, both included."""
 
-    begin: datetime.date
-    end: datetime.date
+    begin: Day
+    end: Day
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -46,7 +75,7 @@ class Days(CalendarPart):
 class Term(Days):
     """A session of a school year: its code in the SIS, first and last day, and when its marks are entered."""
 
-    code: str
+    code: Label
     type: TermType = "semester"
     grading: Days | None = None
 
@@ -59,23 +88,23 @@ class Term(Days):
 class CalendarEvent(CalendarPart):
     """A day that is not what its weekday says: a holiday, a snow day, a Saturday that makes up for one."""
 
-    date: datetime.date
+    date: Day
     event: EventKind
-    reason: str = ""
+    reason: Text = ""
 
 
 class SchoolDates(CalendarPart):
     """What is different for some schools in a school year: whatever is left out is as in the district."""
 
-    schools: tuple[str, ...] = Field(min_length=1)
+    schools: tuple[Label, ...] = Field(min_length=1)
     """School ids, or names of groups."""
     status: Status | None = None
-    first_day: datetime.date | None = None
-    last_day: datetime.date | None = None
-    turns_on: datetime.date | None = None
-    track: str | None = None
+    first_day: Day | None = None
+    last_day: Day | None = None
+    turns_on: Day | None = None
+    track: Text | None = None
     terms: tuple[Term, ...] | None = None
-    holidays: tuple[datetime.date, ...] | None = None
+    holidays: tuple[Day, ...] | None = None
     events: tuple[CalendarEvent, ...] = ()
     """In addition to the district's; for the same date, instead of it."""
 
@@ -83,20 +112,20 @@ class SchoolDates(CalendarPart):
 class SchoolYear(CalendarPart):
     """A school year, named by the year in which it ends."""
 
-    end_year: int
-    first_day: datetime.date
-    last_day: datetime.date
+    end_year: EndYear
+    first_day: Day
+    last_day: Day
     status: Status | None = None
     """Instead of the one that follows from the dates."""
-    turns_on: datetime.date | None = None
+    turns_on: Day | None = None
     """From this night on it is the current year; else from its first day on."""
-    rehearsal_from: datetime.date | None = None
+    rehearsal_from: Day | None = None
     """From this night on its extracts are rehearsed; else so many days before it turns as the calendar says."""
-    closes_on: datetime.date | None = None
+    closes_on: Day | None = None
     """From this day on it changes by amendments alone; else so many days after the next one turned."""
-    track: str = ""
+    track: Text = ""
     terms: tuple[Term, ...] = ()
-    holidays: tuple[datetime.date, ...] = ()
+    holidays: tuple[Day, ...] = ()
     """Weekdays on which no school instructs."""
     events: tuple[CalendarEvent, ...] = ()
     schools: tuple[SchoolDates, ...] = ()
@@ -109,10 +138,11 @@ class SchoolYear(CalendarPart):
                 f"school year {self.end_year} must end in {self.end_year}, after its first day; "
                 f"it goes from {self.first_day} to {self.last_day}"
             )
+        if (days := (self.last_day - self.first_day).days + 1) > LONGEST_YEAR:
+            raise ValueError(f"school year {self.end_year} has {days} days; two years are the longest that one may be")
         named = [school for dates in self.schools for school in dates.schools]
-        for school in named:
-            if named.count(school) > 1:
-                raise ValueError(f"school year {self.end_year} says twice what is different for {school}; join the two")
+        check_once(named, f"school year {self.end_year} says twice what is different for", "join the two")
+        check_once((e.date for e in self.events), f"school year {self.end_year} has two events on", "remove one")
         self._check_terms()
         for dates in self.schools:
             try:
@@ -123,6 +153,7 @@ class SchoolYear(CalendarPart):
         return self
 
     def _check_terms(self) -> None:
+        check_once((term.code for term in self.terms), f"school year {self.end_year} has two terms", "rename one")
         for term in self.terms:
             if term.begin < self.first_day or (term.end > self.last_day and term.type != "summer"):
                 raise ValueError(f"term {term.code} of {self.end_year} lies outside the school year")
@@ -191,21 +222,21 @@ class SchoolYear(CalendarPart):
 class Administration(CalendarPart):
     """One sitting of a state assessment; ``key`` is the partition key of its import, such as ``2024-25_spring``."""
 
-    key: str
-    assessment: str
-    school_year: int
-    test_begin: datetime.date
-    test_end: datetime.date
-    results_begin: datetime.date
+    key: Label
+    assessment: Label
+    school_year: EndYear
+    test_begin: Day
+    test_end: Day
+    results_begin: Day
     """From this day on, nightly until ``results_end``, its import looks for the state's file."""
-    results_end: datetime.date
+    results_end: Day
 
 
 class Blackout(Days):
     """Nights on which nothing is imported, such as while the SIS is upgraded."""
 
-    reason: str = Field(min_length=1)
-    datasets: tuple[str, ...] = ()
+    reason: Label
+    datasets: tuple[Label, ...] = ()
     """These alone; else all."""
 
 
@@ -225,16 +256,16 @@ class Shares(CalendarPart):
 class Strictness(CalendarPart):
     """Days on which gates are looser or stricter: around an anchor of every school year, or between two dates."""
 
-    name: str = Field(min_length=1)
+    name: Label
     around: Anchor | None = None
-    days_before: int = Field(0, ge=0)
-    days_after: int = Field(0, ge=0)
-    begin: datetime.date | None = None
-    end: datetime.date | None = None
-    scale: float = Field(1.0, gt=0)
+    days_before: DayCount = 0
+    days_after: DayCount = 0
+    begin: Day | None = None
+    end: Day | None = None
+    scale: float = Field(1.0, gt=0, le=MOST_SCALE)
     """Every share of the gate is multiplied by it, and at most 1."""
-    gates: dict[str, Shares] = {}
-    """By data set: shares in place of the scaled ones."""
+    gates: dict[Label, Shares] = {}
+    """By data set: shares in place of the scaled ones, at most ``MOST_SCALE`` times the data set's own."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -243,6 +274,12 @@ class Strictness(CalendarPart):
             raise ValueError(f"strictness window {self.name}: give either around, or both begin and end")
         if self.begin and self.end and self.end < self.begin:
             raise ValueError(f"strictness window {self.name} ends before it begins; swap the two")
+        length = (self.end - self.begin).days if self.begin and self.end else self.days_before + self.days_after
+        if length >= LONGEST_WINDOW:
+            raise ValueError(
+                f"strictness window {self.name} has {length + 1} days; {LONGEST_WINDOW} are the most. "
+                "To change a gate for good, change it in the data set's DAG file"
+            )
         return self
 
 
@@ -258,9 +295,9 @@ class CalendarRules(CalendarPart):
     """What follows from the dates of every school year."""
 
     semester_change: SemesterChange = SemesterChange()
-    rehearsal_days: int = Field(90, ge=0)
+    rehearsal_days: DayCount = 90
     """A school year is rehearsed so many days before it turns, unless it says another day."""
-    closing_days: int = Field(60, ge=0)
+    closing_days: DayCount = 60
     """Corrections of last year's rows are taken so many days after the next year turned."""
     blackouts: tuple[Blackout, ...] = ()
     strictness: tuple[Strictness, ...] = ()
@@ -273,3 +310,10 @@ def check_known(names: list[str], known: list[str], what: str) -> None:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             raise ValueError(f"{what} {name}{f'; is {near[0]} meant?' if near else ''}")
+
+
+def check_once(names: Iterable[object], what: str, mend: str) -> None:
+    """ValueError for the first name that stands twice."""
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise ValueError(f"{what} {name}; {mend}")

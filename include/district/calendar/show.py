@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from district.calendar.named import check_named
 from district.calendar.standing import Standing, current_years, standing_of
 from district.calendar.whole import DistrictCalendar
 from district.settings import settings
@@ -22,12 +23,16 @@ def print_calendar(
     """One line per school: its year and those beside it, its term, the next semester change, what holds tonight.
 
     ``calendar`` is the one with the turns on record; without it, the settings file's dates count.
+
+    Raises:
+        SettingsError: the calendar names a data set that is none.
     """
+    check_named()
     console = console or Console()
     district = settings().district
     calendar = calendar or district
     day = day or district.today()
-    table = RichTable(title=f"{district.name} on {day:%A}, {day}", title_justify="left", box=SIMPLE_HEAD)
+    table = RichTable(title=f"{escape(district.name)} on {day:%A}, {day}", title_justify="left", box=SIMPLE_HEAD)
     for heading in ("school", "year", "beside it", "term", "day", "next change", "tonight"):
         table.add_column(heading, no_wrap=heading in ("school", "next change"))
     for school in district.schools:

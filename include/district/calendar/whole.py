@@ -9,17 +9,27 @@ from typing import Self
 
 from pydantic import model_validator
 
-from district.calendar.model import Administration, CalendarPart, CalendarRules, SchoolYear, check_known
+from district.calendar.model import (
+    Administration,
+    CalendarPart,
+    CalendarRules,
+    EndYear,
+    Label,
+    SchoolYear,
+    Text,
+    check_known,
+    check_once,
+)
 
 
 class School(CalendarPart):
     """A school of the district, by the SIS's id."""
 
-    school_id: str
-    name: str = ""
-    groups: tuple[str, ...] = ()
+    school_id: Label
+    name: Text = ""
+    groups: tuple[Label, ...] = ()
     """Names under which the calendar speaks of several schools at once."""
-    last_year: int | None = None
+    last_year: EndYear | None = None
     """The school year after which it closes, by the year in which it ends."""
 
 
@@ -33,6 +43,12 @@ class DistrictCalendar(CalendarPart):
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
+        for names, what in (
+            ((school.school_id for school in self.schools), "there are two schools"),
+            ((year.end_year for year in self.school_years), "there are two school years"),
+            ((each.key for each in self.administrations), "there are two administrations"),
+        ):
+            check_once(names, what, "remove or rename one")
         known = [name for school in self.schools for name in (school.school_id, *school.groups)]
         named = [name for year in self.school_years for dates in year.schools for name in dates.schools]
         check_known(named, known, "a school year names the unknown school or group")

@@ -10,9 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, exists, func, select
 
 from district import import_log, issues
+from district.calendar.named import check_named
 from district.calendar.record import recorded_calendar
 from district.codes import crosswalk_version, seed_crosswalk
 from district.database import engine, ensure_target, prepare_alone, sync_calendar
@@ -27,6 +28,7 @@ from district.extract.shape import check_shape
 from district.extract.staging import drop_staging
 from district.layout import Layout, choose_layout, layouts_of, with_fields
 from district.review.holds import held_schools, supersede
+from district.review.tables import hold
 from district.run import Aside, Blocked, Held, NotArrived, Refused, RunKind, RunSummary
 from district.semester_change.nights import change_facts, check_calendar
 from district.settings import settings
@@ -79,6 +81,7 @@ def arrive(
             unnoticed=preview or kind == "rehearsal",
             kind=kind,
         )
+    check_named(dataset)
     with engine().begin() as connection:
         prepare_alone(connection)
         sync_calendar(connection)
@@ -251,19 +254,24 @@ def _check_parents(dataset: Dataset, partition: str, kind: RunKind) -> None:
     its parents load when people have looked at them.
 
     Raises:
-        NotArrived: a parent's semester change goes on. Blocked: it did not load. Aside: the calendar has none tonight.
+        NotArrived: a parent's semester change goes on, or a person decides about all of it.
+        Blocked: it did not load. Aside: the calendar has none tonight.
     """
     if dataset.partition != "night":
         return
     with engine().connect() as connection:
         for parent in dataset.parents:
-            run = import_log.parent_run(connection, parent.dataset, partition)
-            if kind == "semester_change" and (run is None or run.kind != kind or run.state not in import_log.FINAL):
+            strict = kind == "semester_change"
+            run = import_log.parent_run(connection, parent.dataset, partition, kind if strict else "")
+            if strict and (run is None or run.state not in import_log.FINAL or _may_be_released(connection, run)):
                 raise NotArrived(
                     f"{parent.dataset} of {partition} has not loaded yet; it waits for people.", rule_id=WAITS
                 )
             if run is not None and run.state == "aside":
-                raise Aside(f"{parent.dataset} stepped aside, and {dataset.name} depends on it. {run.reason}")
+                message = f"{parent.dataset} stepped aside, and {dataset.name} depends on it. {run.reason}"
+                if run.rule_id == "run.semester_change":
+                    message += f" {dataset.name} has no semester change of its own: give its DAG file one."
+                raise Aside(message)
             if run is not None and run.state not in ("loaded", "unchanged"):
                 message = f"{parent.dataset} of {partition} was {run.state}, and {dataset.name} depends on it. "
                 raise Blocked(message + f"Mend {parent.dataset} first, then clear this run.", rule_id="run.blocked")
@@ -274,6 +282,12 @@ def _sent_again(connection: Connection, dataset: Dataset, run_id: int, last: Row
     if not preview:
         supersede(connection, dataset, run_id, last)
     return carry_forward(connection, dataset, run_id, last)
+
+
+def _may_be_released(connection: Connection, run: Row[Any]) -> bool:
+    """Whether all of a run is held, and a person may let it through yet, or has."""
+    undecided = exists().where(hold.c.import_run_id == run.id, hold.c.state.in_(("open", "approved")))
+    return run.state == "held" and bool(connection.execute(select(undecided)).scalar())
 
 
 def carry_forward(connection: Connection, dataset: Dataset, run_id: int, last: Row[Any]) -> RunSummary:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,11 +46,12 @@ def quarantine(connection: Connection, dataset: Dataset, run: Row[Any]) -> None:
 def _rejected_records(connection: Connection, dataset: Dataset, run: Row[Any]) -> Iterator[tuple[int, str, str]]:
     """Of each rejected record: its line, its text, and its reasons as JSON."""
     findings = finding_table(dataset, run.id)
-    query = select(findings.c.row_no, findings.c.rule_id, findings.c.column_name).where(findings.c.fate == "reject")
-    reasons: dict[int, list[dict[str, str]]] = defaultdict(list)
-    for number, rule_id, about in connection.execute(query).all():
-        reasons[number].append({"rule_id": rule_id, "column": about})
+    reason = func.jsonb_build_object("rule_id", findings.c.rule_id, "column", findings.c.column_name)
+    query = select(findings.c.row_no, cast(func.jsonb_agg(reason), Text)).where(findings.c.fate == "reject")
+    same: dict[str, str] = {}  # few reasons, many rows: each text is kept once
+    found = connection.execute(query.group_by(findings.c.row_no), execution_options={"yield_per": PAGE})
+    reasons = {number: same.setdefault(text, text) for number, text in found}
     if not reasons:
         return
     for record in pick_records(landed_path(connection, run), layout_of(run), reasons.keys()):
-        yield record.line, record.text.replace("\0", ""), json.dumps(reasons[record.line])
+        yield record.line, record.text.replace("\0", ""), reasons[record.line]

@@ -6,7 +6,7 @@ import datetime
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Row, cast, func, insert, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, cast, exists, func, insert, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from district import import_log
@@ -86,9 +86,9 @@ def acknowledge(
     role: str,
     reason: str,
     expires_on: datetime.date,
-    ceiling: int | None = None,
+    ceiling: int,
 ) -> None:
-    """Records that a person knows of a warning; without a ``ceiling``, for as many rows as it had last.
+    """Records that a person knows of a warning, up to as many rows as ``ceiling``: those that were shown, or some more.
 
     Raises:
         NotAllowed: the role may not acknowledge, a name or reason does not do, the day lies in the past or
@@ -99,43 +99,34 @@ def acknowledge(
         roles = " or ".join(dict.fromkeys([dataset.owner, DATA_PERSON]))
         raise NotAllowed(f"{person} may not acknowledge warnings of {dataset.name}: it needs {roles}.")
     reason = words.reason(reason, f"Give a reason for {rule_id}: why may these rows load as they are?")
+    if not 0 <= ceiling <= MOST_ROWS:
+        raise NotAllowed(f"The ceiling is a number of rows, from 0 to {MOST_ROWS:,}.")
     today = settings().district.today()
     if not today <= expires_on <= today + LONGEST:
         raise NotAllowed(f"{rule_id} cannot be acknowledged until {expires_on}: give a day from today, within a year.")
     with engine().begin() as connection:
-        rows = _last_rows(connection, dataset, rule_id)
-        if rows is None:
+        if not connection.execute(select(_known(dataset, rule_id))).scalar():
             raise NotAllowed(f"No run of {dataset.name} had the warning {rule_id}; `district status` names them.")
-        if ceiling is not None and not 0 <= ceiling <= MOST_ROWS:
-            raise NotAllowed(f"The ceiling is a number of rows, from 0 to {MOST_ROWS:,}.")
         values = {
             "dataset": dataset.name,
             "rule_id": rule_id,
             "person": person,
             "role": role,
             "reason": reason,
-            "ceiling": rows if ceiling is None else ceiling,
+            "ceiling": ceiling,
             "expires_on": expires_on,
         }
         connection.execute(insert(acknowledgement).values(values))
 
 
-def _last_rows(connection: Connection, dataset: Dataset, rule_id: str) -> int | None:
-    """The rows that a warning had in the newest run that had it."""
-    query = (
-        select(func.sum(import_issue.c.rows))
-        .join(import_run, import_run.c.id == import_issue.c.import_run_id)
-        .where(
-            import_run.c.dataset == dataset.name,
-            import_issue.c.rule_id == rule_id,
-            import_issue.c.severity == "warning",
-        )
-        .group_by(import_run.c.id)
-        .order_by(import_run.c.id.desc())
-        .limit(1)
+def _known(dataset: Dataset, rule_id: str) -> ColumnElement[bool]:
+    """Whether a run of the data set had such a warning."""
+    return exists().where(
+        import_run.c.id == import_issue.c.import_run_id,
+        import_run.c.dataset == dataset.name,
+        import_issue.c.rule_id == rule_id,
+        import_issue.c.severity == "warning",
     )
-    rows = connection.execute(query).scalar()
-    return None if rows is None else int(rows)
 
 
 def _newest(connection: Connection, dataset: Dataset) -> list[Row[Any]]:

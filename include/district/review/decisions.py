@@ -13,7 +13,7 @@ from district.database import engine
 from district.dataset import Dataset
 from district.load.gate import PARENT_HELD
 from district.review import words
-from district.review.shown import run_as_shown
+from district.review.shown import mark_of, run_as_shown
 from district.review.tables import WHOLE, decision, hold
 from district.run import Held, NotAllowed
 from district.settings import DATA_PERSON, settings
@@ -78,6 +78,7 @@ def record(
         "import_run_id": run.id,
         "sha256": _sha256_of(connection, run),
         "rules": run.rules,
+        "shown": mark_of(connection, run),
         "kind": kind,
         "choice": choice,
         "schools": list(schools),
@@ -185,6 +186,7 @@ def _check_release(connection: Connection, dataset: Dataset, held: Row[Any], usa
     newer = select(import_run.c.id).where(
         import_log.speaks_for(dataset, held.partition, held.scope),
         import_run.c.state == "loaded",
+        # What the held run itself has loaded bears its own time, a moment before or after its end.
         import_run.c.id != held.id,
         import_run.c.loaded_at > held.finished_at,
         import_run.c.about_id.is_distinct_from(held.id),

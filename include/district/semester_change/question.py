@@ -18,8 +18,9 @@ from district.notify.mail import Question, queue_question, send_waiting
 from district.review.acknowledgements import NewWarning, acknowledged_by, new_warnings
 from district.review.holds import changes_of
 from district.review.preview import schools_as_markdown
+from district.review.shown import mark_of
 from district.run import ImportStopped
-from district.semester_change.sign_off import signed_by, unsigned
+from district.semester_change.sign_off import asks, signed_by
 from district.settings import settings
 
 ISSUES_SHOWN = 10
@@ -32,6 +33,8 @@ class Pending:
     """A run of a semester change that waits for people."""
 
     run: Row[Any]
+    shown: str
+    """The mark of what the questions tell; an answer to another is refused."""
     new: tuple[NewWarning, ...]
     acknowledged: dict[str, str]
     """By rule id: who has acknowledged the warning."""
@@ -52,10 +55,11 @@ def pending(dataset: Dataset, run_key: str) -> Pending | None:
     """The newest run under a key, where it waits for people; None where it has loaded, or is over."""
     with engine().connect() as connection:
         run = import_log.find_run(connection, dataset, run_key)
-        if run is None or run.kind != "semester_change" or (run.state != "validated" and not unsigned(run)):
+        if run is None or not asks(run):
             return None
         return Pending(
             run=run,
+            shown=mark_of(connection, run),
             new=new_warnings(connection, dataset, run),
             acknowledged=acknowledged_by(connection, dataset, run),
             signed_by=signed_by(connection, dataset, run),

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from district import import_log
 from district.database import engine
 from district.dataset import Dataset
+from district.load.gate import SchoolChange
 from district.review import words
 from district.review.acknowledgements import acknowledged_by, new_warnings
 from district.review.decisions import countable, record, roles_for
+from district.review.shown import mark_of, run_as_shown
 from district.review.tables import decision
 from district.run import Held, NotAllowed
 from district.settings import settings
+from district.tables import import_run
 
 TECHNOLOGY_LEAD = "technology_lead"
 _NOT_YET = ("semester_change.warnings", "semester_change.sign_off")
@@ -26,21 +29,31 @@ def signing_roles(dataset: Dataset) -> tuple[str, ...]:
 
 
 def sign_off(
-    dataset: Dataset, run_key: str, *, choice: Literal["approve", "reject"], person: str, role: str, reason: str
+    dataset: Dataset,
+    run_id: int,
+    *,
+    choice: Literal["approve", "reject"],
+    shown: str,
+    person: str,
+    role: str,
+    reason: str,
 ) -> None:
-    """Records a second person's word on the newest run under a key. After a rejection it does not load.
+    """Records a second person's word on what was ``shown`` of a run, as its question names it.
+
+    After a rejection it does not load; the newest word alone counts.
 
     Raises:
-        NotAllowed: the role may not sign, the name or reason does not do, a warning is new, or the person has
-            acknowledged one.
+        NotAllowed: the role may not sign, the name or reason does not do, a warning is new, the person has
+            acknowledged one, or what was shown has changed since.
     """
     person, roles = words.name(person), signing_roles(dataset)
     if role not in roles:
         raise NotAllowed(f"{person} may not sign off {dataset.name}: that needs the role {_or(roles)}.")
     reason = words.reason(reason, "Give a reason: what have you compared, and with what?")
     with engine().begin() as connection:
-        run = import_log.find_run(connection, dataset, run_key)
-        if run is None or run.kind != "semester_change" or (run.state != "validated" and not unsigned(run)):
+        _lock(connection, run_id)
+        run = run_as_shown(connection, dataset, run_id, shown)
+        if not asks(run):
             raise NotAllowed(f"Nothing of {dataset.name} waits for a sign-off in this run.")
         if choice == "approve" and (new := new_warnings(connection, dataset, run)):
             raise NotAllowed(f"{len(new)} new warnings of {dataset.name} are to be acknowledged first.")
@@ -72,38 +85,64 @@ def check_strict(connection: Connection, dataset: Dataset, run: Row[Any]) -> lis
     """The sign-off that the load of a semester change relies on, locked until its transaction, this one, ends.
 
     Raises:
-        Held: a warning is new that nobody has acknowledged, or no second person has signed off this delivery.
+        Held: a warning is new that nobody has acknowledged, or no second person has signed off what was shown.
     """
+    _lock(connection, run.id)
     new = new_warnings(connection, dataset, run)
     if new:
         listed = ", ".join(f"{each.rule_id} ({each.rows:,})" for each in new[:5])
         message = f"{len(new)} new warnings are not acknowledged: {listed}. Nothing was changed."
         raise Held(message, rule_id="semester_change.warnings")
-    acknowledgers = _acknowledgers(connection, dataset, run)
-    rows = connection.execute(_signed(connection, dataset, run).with_for_update()).all()
-    valid = [row for row in rows if words.same(row.person) not in acknowledgers]
-    if not valid:
+    signed = connection.execute(_signed(connection, dataset, run).with_for_update()).one_or_none()
+    if signed is None or words.same(signed.person) in _acknowledgers(connection, dataset, run):
         message = f"No second person has signed off {dataset.name} of {run.partition}. Nothing was changed."
         raise Held(message, rule_id="semester_change.sign_off")
-    return valid[-1:]
+    return [signed]
+
+
+def check_foreseen(run: Row[Any], foreseen: tuple[SchoolChange, ...], now: tuple[SchoolChange, ...]) -> None:
+    """Makes sure that a load which has just counted its changes does to each school what was signed off.
+
+    Raises:
+        Held: the table has changed since.
+    """
+    if now != foreseen:
+        message = f"{run.dataset} of {run.partition} would no longer change what was signed off; "
+        raise Held(message + "clear `validate` to have it looked at again.", rule_id="semester_change.changed")
 
 
 def signed_by(connection: Connection, dataset: Dataset, run: Row[Any]) -> str:
     """Who has signed off a run, where that still counts; empty where nobody has."""
-    acknowledgers = _acknowledgers(connection, dataset, run)
-    people = [row.person for row in connection.execute(_signed(connection, dataset, run))]
-    return next((person for person in reversed(people) if words.same(person) not in acknowledgers), "")
+    signed = connection.execute(_signed(connection, dataset, run)).one_or_none()
+    if signed is None or words.same(signed.person) in _acknowledgers(connection, dataset, run):
+        return ""
+    return str(signed.person)
 
 
 def _signed(connection: Connection, dataset: Dataset, run: Row[Any]) -> Select[Any]:
-    """Unused and unexpired sign-offs of this run's very delivery."""
+    """The newest word on a run, where it is an unused and unexpired sign-off of what is shown of it now."""
+    about = (decision.c.kind == "sign_off", decision.c.dataset == dataset.name, decision.c.import_run_id == run.id)
     signed = countable(connection, dataset, run, kind="sign_off", roles=signing_roles(dataset))
-    return signed.where(decision.c.import_run_id == run.id)
+    return signed.where(
+        decision.c.id == select(func.max(decision.c.id)).where(*about).scalar_subquery(),
+        decision.c.shown == mark_of(connection, run),
+    )
+
+
+def asks(run: Row[Any]) -> bool:
+    """Whether a run waits for people: it is judged, or its load stopped for want of their word."""
+    return run.kind == "semester_change" and (run.state == "validated" or unsigned(run))
 
 
 def unsigned(run: Row[Any]) -> bool:
     """Whether a load stopped for want of a person's word alone, so that it may be tried again."""
     return run.state == "held" and run.rule_id in _NOT_YET
+
+
+def _lock(connection: Connection, run_id: int) -> None:
+    """Until the transaction ends: a word on a run and its load take their turns."""
+    run = select(import_run.c.id).where(import_run.c.id == run_id)
+    connection.execute(run.with_for_update(key_share=True))
 
 
 def _acknowledgers(connection: Connection, dataset: Dataset, run: Row[Any]) -> set[str]:

@@ -73,6 +73,13 @@ def upgrade() -> None:
             nullable=False,
             comment="Of the run that was looked at.",
         ),
+        sa.Column(
+            "shown",
+            sa.Text(),
+            server_default=sa.text("''"),
+            nullable=False,
+            comment="The mark of what was shown of the run.",
+        ),
         sa.Column("kind", sa.Text(), nullable=False, comment="review, sign_off, year or undo."),
         sa.Column("choice", sa.Text(), nullable=False, comment="approve, reject or without."),
         sa.Column(

@@ -19,7 +19,8 @@ from district.demo.postgres import Server
 from district.settings import _read_district
 from district_airflow import tasks
 from district_airflow.asking import AnswerRefused, AskingOperator
-from district_airflow.semester_change import AcknowledgeOperator, SignOffOperator, semester_change_dag
+from district_airflow.semester_change import semester_change_dag
+from district_airflow.signing import AcknowledgeOperator, SignOffOperator
 from importing import CHILDREN, FTE_RULE, Place, child, csv_bytes, working_in
 
 NIGHT, KEY = "2026-11-20", "scheduled__2026-11-20"
@@ -181,6 +182,7 @@ def test_an_acknowledgement_that_does_not_count_is_asked_for_again(
     place: Place, airflow: Airflow, fields: dict[str, str], said: str
 ) -> None:
     airflow.judge(place, "0")
+    airflow.ask(acknowledge())
     with pytest.raises(AnswerRefused, match=said):
         airflow.answer(acknowledge(), ANN, "Acknowledge", **fields)
     assert place.rows("select * from import_log.acknowledgement") == []
@@ -188,8 +190,27 @@ def test_an_acknowledgement_that_does_not_count_is_asked_for_again(
 
 def test_somebody_without_the_role_acknowledges_nothing(place: Place, airflow: Airflow) -> None:
     airflow.judge(place, "0")
+    airflow.ask(acknowledge())
     with pytest.raises(AnswerRefused, match="ben may not acknowledge"):
         airflow.answer(acknowledge(), BEN, "Acknowledge", **{"children.zero": "Known."}, until="2099-01-01")
+
+
+def test_an_answer_is_about_what_was_asked(place: Place, airflow: Airflow) -> None:
+    """The extract is cleared and comes with other rows while the question stands."""
+    airflow.judge(place, "0")
+    until = airflow.ask(acknowledge())["params"]["until"]["value"]
+    airflow.judge(place, "0", "0", "0")
+    known = {"children.zero": "Home school.", "until": until, "growth": 0}
+    with pytest.raises(AnswerRefused, match="ann: children: what was shown has changed"):
+        airflow.answer(acknowledge(), ANN, "Acknowledge", **known)
+    assert place.rows("select * from import_log.acknowledgement") == []
+    airflow.ask(acknowledge())
+    airflow.answer(acknowledge(), ANN, "Acknowledge", **known)
+    airflow.ask(sign_off())
+    airflow.judge(place, "0", "0")
+    with pytest.raises(AnswerRefused, match=r"ben: children: what was shown of run . has changed"):
+        airflow.answer(sign_off(), BEN, "Sign off", reason="Compared with the SIS.")
+    assert place.rows("select * from import_log.decision") == []
 
 
 def test_nobody_answers_in_time(place: Place, airflow: Airflow) -> None:
@@ -204,6 +225,7 @@ def test_nobody_answers_in_time(place: Place, airflow: Airflow) -> None:
 def test_a_rejection_is_over(place: Place, airflow: Airflow) -> None:
     airflow.judge(place)
     before = place.table_hash()
+    airflow.ask(sign_off())
     with pytest.raises(AirflowSkipException, match="ben did not sign off"):
         airflow.answer(sign_off(), BEN, "Reject", reason="The office still works on it.")
     assert state(place) == ("held", "semester_change.rejected")
