@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from live import Live, deliver, drop
-from nights import CHILDREN, District, Told, clear_and_wait
+from nights import CHILDREN, District, Told, begin_again
 
 from district.demo.nights import NightRun
 from district.settings import settings
@@ -40,9 +41,11 @@ def mend_and_backfill(live: Live, district: District, refused: Told) -> MendedNi
     deliver(district.folder / "past", live.place.drop)
     drop(district.extract(2, "enrollment"), live)
     seen = {child: frozenset(run["dag_run_id"] for run in live.runs(child, night)) for child in CHILDREN}
-    told.add(live, "enrollment", clear_and_wait(live, "enrollment", refused.runs["enrollment"]["dag_run_id"]))
-    live.until("the runs of those that wait", lambda: all(live.new_runs(each, night, seen[each]) for each in CHILDREN))
-    backfill = _beside(live, BY_COMMAND, CHILDREN, lambda: _command(live, BY_COMMAND, BY_COMMAND))
+    mended = refused.runs["enrollment"]["dag_run_id"]
+    begin_again(live, "enrollment", mended)
+    going_on = ("enrollment", *CHILDREN)
+    backfill = _beside(live, BY_COMMAND, going_on, lambda: _command(live, BY_COMMAND, BY_COMMAND))
+    told.add(live, "enrollment", live.ended("enrollment", mended))
     for child in CHILDREN:
         told.add(live, child, live.followed(child, night, seen[child]))
     return MendedNight(told=told, backfill=backfill)
@@ -95,11 +98,18 @@ def _beside(
     others, values = "administration not in (:mine, :but)", {"mine": administration, "but": but}
     before = live.table_hash(DATASET, others, **values)
     begin()
-    beside = [dag for dag in dags if any(run["state"] == "running" for run in live.api.runs(dag))]
     run = live.followed(DATASET, administration)
+    beside = [dag for dag in dags if any(_overlap(run, other) for other in live.api.runs(dag))]
     after = live.table_hash(DATASET, others, **values)
     logged = live.logged(DATASET, run["dag_run_id"])
     return Backfill(administration=administration, logged=logged, others=(before, after), beside=beside)
+
+
+def _overlap(run: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two runs went on at the same time; a run that has not ended is still going on."""
+    if run["dag_run_id"] == other["dag_run_id"] or not other["start_date"]:
+        return False
+    return other["start_date"] <= run["end_date"] and (other["end_date"] or "~") >= run["start_date"]
 
 
 def _command(live: Live, first: str, last: str, *options: str) -> None:

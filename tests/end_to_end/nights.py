@@ -104,10 +104,15 @@ def bring_no_enrollment(live: Live, district: District) -> RefusedNight:
 
 def clear_and_wait(live: Live, dag: str, run_id: str) -> dict[str, Any]:
     """Clears `extract` of a run; the run once it has ended again."""
+    begin_again(live, dag, run_id)
+    return live.ended(dag, run_id)
+
+
+def begin_again(live: Live, dag: str, run_id: str) -> None:
+    """Clears `extract` of a run, and comes back when the run goes on."""
     before = live.run(dag, run_id)["end_date"]
     live.clear(dag, run_id, "extract")
     live.until(f"{dag} to begin again", lambda: live.run(dag, run_id)["end_date"] != before)
-    return live.ended(dag, run_id)
 
 
 @dataclass(frozen=True, kw_only=True)
