@@ -69,7 +69,7 @@ class Lines:
         import numpy as np
 
         places, hashes = [np.empty(0, dtype=np.int64)], [np.empty((0, 2), dtype=np.uint64)]
-        for begin, rows in self._chunks():
+        for begin, rows in self._parts():
             mine = usable[begin : begin + len(rows)] & (rows[:, 0] % np.uint64(turns) == turn)
             found = np.flatnonzero(mine)
             places.append(found + begin)
@@ -82,13 +82,13 @@ class Lines:
 
         ends = np.full(len(numbers), -1, dtype=np.int64)
         before = ends.copy()
-        for begin, rows in self._chunks():
+        for begin, rows in self._parts():
             for found, places in ((ends, numbers - 1), (before, numbers - 2)):
                 first, last = np.searchsorted(places, (begin, begin + len(rows)))
                 found[first:last] = rows[places[first:last] - begin, 2]
         return zip((before + 1).tolist(), ends.tolist(), strict=True)
 
-    def _chunks(self) -> Iterator[tuple[int, Hashes]]:
+    def _parts(self) -> Iterator[tuple[int, Hashes]]:
         """The file by parts, each with the place of its first line."""
         import numpy as np
 

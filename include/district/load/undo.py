@@ -22,9 +22,10 @@ from district.load.aftermath import forget_load
 from district.load.before_images import ChangedRows
 from district.load.lock import lock
 from district.review import words
+from district.review.decisions import record, roles_for
 from district.review.tables import decision
 from district.run import Held, ImportStopped, NotAllowed
-from district.settings import DATA_PERSON, settings
+from district.settings import settings
 from district.tables import delivery, import_run
 
 
@@ -84,7 +85,7 @@ def undo(
             or later loads touched its rows; nothing has changed.
         Locked: another run of the data set is loading. ImportStopped: the database failed; nothing has changed.
     """
-    if role not in (dataset.owner, DATA_PERSON):
+    if role not in roles_for(dataset):
         may = ", ".join(settings().district.deciders(dataset.owner)) or "nobody yet: name people in the settings file"
         who = person or "Whoever started this"
         raise NotUndone(f"{who} may not decide about {dataset.name}. Those who may: {may}.")
@@ -107,7 +108,8 @@ def undo(
         undo_id = _open(connection, run, run_key, rows, person=person, reason=reason)
         rows.set_back(undo_id)
         forget_load(connection, dataset, run, undo_id)
-        _decide(connection, run, undo_id, person=person, role=role, reason=reason)
+        made = record(connection, run, kind="undo", choice="approve", person=person, role=role, reason=reason)
+        connection.execute(update(decision).where(decision.c.id == made).values(used_by=undo_id))
         told = f"Undone by {person} (run {undo_id}): {reason}"
         connection.execute(update(import_run).where(import_run.c.id == run.id).values(state="undone", reason=told))
         return _summary(_run(connection, undo_id))
@@ -187,23 +189,6 @@ def _open(connection: Connection, run: Row[Any], run_key: str, rows: ChangedRows
         "loaded_at": now,
     }
     return int(connection.execute(insert(import_run).values(values).returning(import_run.c.id)).scalar_one())
-
-
-def _decide(connection: Connection, run: Row[Any], undo_id: int, *, person: str, role: str, reason: str) -> None:
-    values = {
-        "dataset": run.dataset,
-        "partition": run.partition,
-        "import_run_id": run.id,
-        "sha256": run.sha256,
-        "kind": "undo",
-        "choice": "approve",
-        "person": person,
-        "role": role,
-        "reason": reason,
-        "expires_at": func.clock_timestamp(),
-        "used_by": undo_id,
-    }
-    connection.execute(insert(decision).values(values))
 
 
 def _summary(run: Row[Any]) -> Undone:
