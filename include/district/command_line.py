@@ -49,7 +49,7 @@ class Choice(StrEnum):
     without = "without"
 
 
-class Signing(StrEnum):
+class Confirming(StrEnum):
     """What a second person may say about a semester change."""
 
     approve = "approve"
@@ -195,28 +195,28 @@ def acknowledge(
     typer.echo(f"{person} ({role}): {rule} is known until {until.date()}, for up to {ceiling:,} rows.")
 
 
-@app.command("sign-off")
+@app.command()
 @_plain_errors
-def sign_off(
+def confirm(
     dataset: _DATASET,
     run: _RUN,
-    choice: Annotated[Signing, typer.Argument(help="Whether it may load.")],
+    choice: Annotated[Confirming, typer.Argument(help="Whether it may load.")],
     person: _PERSON,
     reason: Annotated[str, typer.Option(help="What you have compared it with, or why not. Name no student.")],
     shown: Annotated[str, typer.Option(help="The mark of what you have looked at; without it, you are shown.")] = "",
 ) -> None:
-    """Sign off a semester change as the second person; clear its task `sign_off` in Airflow, and it loads."""
+    """Confirm a semester change as the second person; clear its task `confirm` in Airflow, and it loads."""
     from district.review.decisions import run_key_of
+    from district.semester_change.confirmation import confirm as record
+    from district.semester_change.confirmation import confirming_role
     from district.semester_change.question import change_as_markdown, pending
-    from district.semester_change.sign_off import sign_off as record
-    from district.semester_change.sign_off import signing_role
 
     known = find_dataset(dataset, settings().dags_folder)
     waiting = pending(known, run_key_of(known, run))
     if waiting is not None and not shown:
         typer.echo(f"{change_as_markdown(waiting)}\n\nTo answer this, add `--shown {waiting.shown}`.")
         raise typer.Exit(1)
-    role = signing_role(person, known)
+    role = confirming_role(person, known)
     record(known, run, choice=choice.value, shown=shown, person=person, role=role, reason=reason)
     typer.echo(f"{person} ({role}): {choice.value}.")
 

@@ -36,8 +36,8 @@ from district.run import (
     RunSummary,
     State,
 )
+from district.semester_change.confirmation import check_foreseen, check_strict, unconfirmed
 from district.semester_change.foresight import foresee
-from district.semester_change.sign_off import check_foreseen, check_strict, unsigned
 from district.settings import settings
 from district.trouble import recorded
 from district.validate.batch import drop_views, validate_batch
@@ -91,7 +91,7 @@ def load(dataset: Dataset, *, run_key: str, preview: bool = False) -> RunSummary
         run = _run(dataset, run_key)
         if _waits(run):
             return _summary(run.id)
-        if _goes_on(run, "validated", "locked", "failed", *(("held",) if unsigned(run) else ())):
+        if _goes_on(run, "validated", "locked", "failed", *(("held",) if unconfirmed(run) else ())):
             run = _restore_staging(dataset, run)
             _load(dataset, run, preview=preview)
         return _summary(run.id)
@@ -201,11 +201,11 @@ def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
         if last is not None and last.loaded_at > run.started_at and not preview:
             _give_way(connection, dataset, run, last)
             return
-        signed = check_strict(connection, dataset, run) if run.kind == "semester_change" and not preview else []
+        confirmed = check_strict(connection, dataset, run) if run.kind == "semester_change" and not preview else []
         foreseen = changes_of(connection, run.id)
         batch = Batch(connection, dataset, run)
         changes, judgement = judge_load(batch, last, preview=preview)
-        if signed:
+        if confirmed:
             check_foreseen(run, foreseen, changes_of(connection, run.id))
         told = {
             "state": "held" if judgement.whole else "validated" if preview else "loaded",
@@ -219,7 +219,7 @@ def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
             import_log.update_run(connection, run.id, **told)
         else:
             make_changes(batch, changes)
-            mark_used(connection, signed, run.id)
+            mark_used(connection, confirmed, run.id)
             import_log.update_run(connection, run.id, loaded_at=func.clock_timestamp(), **told)
     if preview:
         with engine().begin() as connection:

@@ -86,8 +86,8 @@ class Settings(BaseSettings):
     """The code sets as first seeded; the live crosswalk is a table."""
     file: Path = PROJECT / "include" / "settings" / "district.yaml"
     """The YAML file with the district's facts."""
-    sign_off_deadline: datetime.time = datetime.time(20, 0)
-    """Local time by which the new warnings of a semester change must be acknowledged, and it must be signed off."""
+    confirm_deadline: datetime.time = datetime.time(20, 0)
+    """Local time by which the new warnings of a semester change must be acknowledged, and it must be confirmed."""
     stable_seconds: float = Field(default=30.0, ge=0, le=3600)
     """An arriving file must keep its size this long before it is read; an hour at most."""
     poll_seconds: float = Field(default=300.0, ge=1, le=86_400)

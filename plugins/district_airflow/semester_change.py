@@ -8,9 +8,9 @@ from airflow.sdk import DAG, task, teardown
 
 from district.dataset import Dataset, DatasetError
 from district_airflow import tasks
+from district_airflow.confirming import AcknowledgeOperator, ConfirmOperator
 from district_airflow.imports import check_owner, declared_in, task_defaults
 from district_airflow.review import ReviewOperator
-from district_airflow.signing import AcknowledgeOperator, SignOffOperator
 from district_airflow.timetables import semester_changes
 
 
@@ -65,9 +65,9 @@ def semester_change_dag(dataset: Dataset, *, schedule: str = "0 2 * * *", doc_md
 
         acknowledge = AcknowledgeOperator(task_id="acknowledge", dataset=dataset)
         # Asked also where no warning is new, and so nothing was to be acknowledged.
-        sign_off = SignOffOperator(task_id="sign_off", dataset=dataset, trigger_rule="none_failed")
+        confirm = ConfirmOperator(task_id="confirm", dataset=dataset, trigger_rule="none_failed")
         loaded = load()
-        extract() >> validate() >> acknowledge >> sign_off >> loaded >> notify()
+        extract() >> validate() >> acknowledge >> confirm >> loaded >> notify()
         loaded >> ReviewOperator(task_id="review", dataset=dataset) >> release()
 
     dag.fileloc = str(declared_in())

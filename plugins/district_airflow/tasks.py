@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-STEPS = ("extract", "validate", "acknowledge", "sign_off", "load")
+STEPS = ("extract", "validate", "acknowledge", "confirm", "load")
 # The data sets that have a semester change beside their nightly import; filled while their DAG files are read.
 with_semester_change: set[str] = set()
 
@@ -167,7 +167,7 @@ def when_missing(
 
     message, zone = str(missing), ZoneInfo(settings().district.timezone)
     if dataset.partition == "night":
-        by = settings().sign_off_deadline if missing.rule_id == WAITS else settings().deadline
+        by = settings().confirm_deadline if missing.rule_id == WAITS else settings().deadline
         deadline = datetime.datetime.combine(datetime.date.fromisoformat(partition), by, tzinfo=zone)
         again = now + datetime.timedelta(seconds=settings().poll_seconds)
         if now < deadline:

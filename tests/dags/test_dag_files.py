@@ -96,7 +96,7 @@ def test_import_has_its_steps_and_waits_for_nobody_but_in_review(
     for dag in parsed.dags:
         tasks = dag["tasks"]
         strict = dag["dag_id"].endswith(CHANGE)
-        people = {"acknowledge": ["validate"], "sign_off": ["acknowledge"], "load": ["sign_off"]}
+        people = {"acknowledge": ["validate"], "confirm": ["acknowledge"], "load": ["confirm"]}
         assert {name: task["after"] for name, task in tasks.items()} == {
             "extract": [],
             "validate": ["extract"],
@@ -110,7 +110,7 @@ def test_import_has_its_steps_and_waits_for_nobody_but_in_review(
         told = {} if strict else {"notify": [stem], "release": [stem]}
         assert {name: task["outlets"] for name, task in tasks.items() if task["outlets"]} == told
         rules = {name: task["rule"] for name, task in tasks.items() if name != "notify"}
-        assert rules == dict.fromkeys(rules, "all_success") | ({"sign_off": "none_failed"} if strict else {})
+        assert rules == dict.fromkeys(rules, "all_success") | ({"confirm": "none_failed"} if strict else {})
 
 
 @each(DATASET_FILES)
@@ -123,7 +123,7 @@ def test_every_nightly_data_set_has_its_semester_change(parsed: Parsed, request:
 @each(DATASET_FILES)
 def test_review_waits_as_long_as_the_hold_and_asks_as_often_as_needed(parsed: Parsed) -> None:
     for dag in parsed.dags:
-        for name in {"review", "acknowledge", "sign_off"} & set(dag["tasks"]):
+        for name in {"review", "acknowledge", "confirm"} & set(dag["tasks"]):
             asks = dag["tasks"][name]
             assert asks["longest"] is None
             assert asks["retries"] >= 10_000

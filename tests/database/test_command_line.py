@@ -347,12 +347,12 @@ def test_a_semester_change_is_acknowledged_and_signed_by_hand(at: Place) -> None
     known = run("acknowledge", "children", "children.semester.vanished", "--until", until, "--ceiling", "2", *who)
     assert known.output.endswith(f"children.semester.vanished is known until {until}, for up to 2 rows.\n")
     at.execute("update import_log.acknowledgement set person = 'somebody'")
-    shown = run("sign-off", "children", "2", "approve", *who)
+    shown = run("confirm", "children", "2", "approve", *who)
     assert shown.exit_code == 1
     assert "| 0101 | 20 | 0 |" in shown.output
     assert at.rows("select * from import_log.decision") == []
     found = re.search(r"--shown (\w+)", shown.output)
     assert found
-    signed = run("sign-off", "children", "2", "approve", *who, "--shown", found[1])
-    assert (signed.exit_code, signed.output) == (0, "rita.moss (data_person): approve.\n")
+    confirmed = run("confirm", "children", "2", "approve", *who, "--shown", found[1])
+    assert (confirmed.exit_code, confirmed.output) == (0, "rita.moss (data_person): approve.\n")
     assert pipeline.load(CHILDREN, run_key="change").state == "loaded"

@@ -1,4 +1,4 @@
-"""A semester change: judged more strictly, loaded once every new warning is known and a second person has signed."""
+"""A semester change: judged more strictly, loaded once new warnings are known and a second person has confirmed it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from district.review.acknowledgements import acknowledge, new_warnings
 from district.review.decisions import decide
 from district.review.holds import waiting
 from district.run import Held, ImportStopped, NotAllowed, RunSummary
+from district.semester_change.confirmation import confirm
 from district.semester_change.question import pending
-from district.semester_change.sign_off import sign_off
 from district.settings import settings
 from importing import CHILDREN, FTE_RULE, Place, child, children, csv_bytes, working_in
 
@@ -96,7 +96,7 @@ def sign(key: str, choice: Any = "approve", **who: str) -> None:
     with engine().connect() as connection:
         run = find_run(connection, CHILDREN, key)
     assert run is not None
-    sign_off(CHILDREN, run.id, choice=choice, **about)
+    confirm(CHILDREN, run.id, choice=choice, **about)
 
 
 def shown(key: str) -> str:
@@ -120,7 +120,7 @@ def test_new_warnings_stop_it_and_two_people_let_it_through(change: Place) -> No
     know("children.fte_zero")
     assert new(key) == {"children.in_change": 1}
     know("children.in_change")
-    assert stopped(key) == "semester_change.sign_off"
+    assert stopped(key) == "semester_change.confirmation"
     assert change.table_hash() == before
     with pytest.raises(NotAllowed, match="Ann has acknowledged a warning of this run; a second person"):
         sign(key, person=" Ann")
@@ -159,10 +159,10 @@ def test_a_warning_that_the_last_load_had_is_new_again_when_it_grows(
     assert new(key) == ({"children.fte_zero": now} if is_new else {})
 
 
-def test_without_a_new_warning_the_sign_off_is_still_asked(change: Place) -> None:
+def test_without_a_new_warning_the_confirmation_is_still_asked(change: Place) -> None:
     key = judge(change, csv_bytes(children(41)))
     assert new(key) == {}
-    assert stopped(key) == "semester_change.sign_off"
+    assert stopped(key) == "semester_change.confirmation"
     sign(key, **ANN)
     assert pipeline.load(CHILDREN, run_key=key).inserted == 1
 
@@ -190,7 +190,7 @@ def test_a_load_believes_the_record_alone(change: Place, forged: str) -> None:
     sign(key)
     before = change.table_hash()
     change.execute(forged)
-    assert stopped(key) == "semester_change.sign_off"
+    assert stopped(key) == "semester_change.confirmation"
     assert change.table_hash() == before
 
 
@@ -202,40 +202,40 @@ def test_a_withdrawn_acknowledgement_stops_a_signed_load(change: Place) -> None:
     assert stopped(key) == "semester_change.warnings"
 
 
-def test_a_rejected_sign_off_keeps_the_rows_and_the_run_is_over(change: Place) -> None:
+def test_a_rejected_confirmation_keeps_the_rows_and_the_run_is_over(change: Place) -> None:
     key = judge(change, csv_bytes(children(41)))
     before, mark = change.table_hash(), shown(key)
     sign(key, "reject", reason="The office still works on S2.")
     assert stopped(key) == "semester_change.rejected"
-    with pytest.raises(NotAllowed, match="Nothing of children waits for a sign-off"):
+    with pytest.raises(NotAllowed, match="Nothing of children waits for a confirmation"):
         sign(key, shown=mark)
     assert change.table_hash() == before
 
 
-def test_a_rejection_takes_back_an_earlier_sign_off(change: Place) -> None:
+def test_a_rejection_takes_back_an_earlier_confirmation(change: Place) -> None:
     content = csv_bytes(children(41))
     key = judge(change, content)
     sign(key)
     sign(key, "reject", person="cat", role="data_person", reason="Sections of 0100 are wrong.")
     judge(change, content, key=key)
     assert shown(key), "the same file is asked about again"
-    assert stopped(key) == "semester_change.sign_off"
+    assert stopped(key) == "semester_change.confirmation"
     sign(key, person="cat", role="data_person", reason="They are right after all.")
     assert pipeline.load(CHILDREN, run_key=key).state == "loaded"
 
 
-def test_a_sign_off_counts_after_a_clear_where_nothing_else_would_load(change: Place) -> None:
+def test_a_confirmation_counts_after_a_clear_where_nothing_else_would_load(change: Place) -> None:
     content = csv_bytes(children(41))
     key = judge(change, content)
     sign(key)
     judge(change, content, key=key)
     asked = pending(CHILDREN, key)
     assert asked is not None
-    assert asked.signed_by == "ben"
+    assert asked.confirmed_by == "ben"
     assert pipeline.load(CHILDREN, run_key=key).state == "loaded"
 
 
-def test_a_sign_off_is_void_once_the_same_file_is_judged_otherwise(change: Place) -> None:
+def test_a_confirmation_is_void_once_the_same_file_is_judged_otherwise(change: Place) -> None:
     content = rows("0", "0")
     key = judge(change, content)
     know("children.fte_zero")
@@ -244,11 +244,11 @@ def test_a_sign_off_is_void_once_the_same_file_is_judged_otherwise(change: Place
     judge(change, content, key=key)
     asked = pending(CHILDREN, key)
     assert asked is not None
-    assert asked.signed_by == ""
-    assert stopped(key) == "semester_change.sign_off"
+    assert asked.confirmed_by == ""
+    assert stopped(key) == "semester_change.confirmation"
 
 
-def test_a_sign_off_is_for_what_was_shown(change: Place) -> None:
+def test_a_confirmation_is_for_what_was_shown(change: Place) -> None:
     key = judge(change, csv_bytes(children(41)))
     before = shown(key)
     judge(change, csv_bytes(children(42)), key=key)
@@ -274,12 +274,12 @@ def test_a_signed_load_does_what_was_signed_or_nothing(change: Place) -> None:
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ({"role": "assessment_lead"}, "may not sign off children: that needs the role data_person or technology_lead"),
+        ({"role": "assessment_lead"}, "may not confirm children: that needs the role data_person or technology_lead"),
         ({"person": ""}, "Give the name"),
         ({"reason": " "}, "Give a reason"),
     ],
 )
-def test_who_may_sign_off(change: Place, what: dict[str, str], said: str) -> None:
+def test_who_may_confirm(change: Place, what: dict[str, str], said: str) -> None:
     key = judge(change, csv_bytes(children(41)))
     with pytest.raises(NotAllowed, match=said):
         sign(key, **what)
@@ -417,8 +417,8 @@ def child_begins(place: Place, key: str, night: str = FIRST, kind: Any = "semest
         return stopped.rule_id
 
 
-def signed_half(place: Place) -> str:
-    """A signed semester change that loses half of school 0101, which the gate holds; returns its key."""
+def confirmed_half(place: Place) -> str:
+    """A confirmed semester change that loses half of school 0101, which the gate holds; returns its key."""
     half = [row for row in children() if row["school_id"] == "0100" or int(row["student_id"]) > 7000020]
     key = judge(place, csv_bytes(half))
     for rule_id, count in new(key).items():
@@ -445,7 +445,7 @@ def release(key: str) -> RunSummary:
 
 def test_what_depends_on_it_begins_before_and_after_a_release(change: Place) -> None:
     assert child_begins(change, "early") == "run.waits_for_parent"
-    key = signed_half(change)
+    key = confirmed_half(change)
     assert child_begins(change, "before") == "extracted"
     assert release(key).state == "loaded"
     assert child_begins(change, "after") == "extracted"

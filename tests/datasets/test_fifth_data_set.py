@@ -56,7 +56,7 @@ def test_airflow_reads_it_and_makes_it_wait_for_its_parent(copy: Path) -> None:
     assert sorted(parsed.ids) == ["programs", "programs_semester_change"]
     dag, change = sorted(parsed.dags, key=lambda each: each["dag_id"])
     assert set(dag["tasks"]) == {"extract", "validate", "load", "notify", "review", "release"}
-    assert set(change["tasks"]) - set(dag["tasks"]) == {"acknowledge", "sign_off"}
+    assert set(change["tasks"]) - set(dag["tasks"]) == {"acknowledge", "confirm"}
     assert [each["label"] for each in dag["serialized"]["dag"]["dag_dependencies"] if each["target"] == "programs"] == [
         "enrollment"
     ]

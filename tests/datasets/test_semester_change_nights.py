@@ -18,8 +18,8 @@ from district.import_log import find_run
 from district.pipeline import close, extract, load, validate
 from district.review.acknowledgements import acknowledge, new_warnings
 from district.run import Aside, Held, NotArrived
+from district.semester_change.confirmation import confirm
 from district.semester_change.question import pending
-from district.semester_change.sign_off import sign_off
 from district.settings import settings
 from district.synthetic import generate
 
@@ -63,7 +63,7 @@ def changed(dataset: Dataset, night: str) -> tuple[str, list[str]]:
         run = find_run(connection, dataset, key)
         assert run is not None
         new = new_warnings(connection, dataset, run)
-    assert stopped.value.rule_id == f"semester_change.{'warnings' if new else 'sign_off'}"
+    assert stopped.value.rule_id == f"semester_change.{'warnings' if new else 'confirmation'}"
     until = settings().district.today() + datetime.timedelta(days=60)
     for each in new:
         about: Any = {"person": "data.person", "role": "data_person", "reason": "Looked at with the registrar."}
@@ -71,7 +71,7 @@ def changed(dataset: Dataset, night: str) -> tuple[str, list[str]]:
     lead: Any = {"person": "technology.lead", "role": "technology_lead", "reason": "Compared with the SIS."}
     asked = pending(dataset, key)
     assert asked is not None
-    sign_off(dataset, run.id, choice="approve", shown=asked.shown, **lead)
+    confirm(dataset, run.id, choice="approve", shown=asked.shown, **lead)
     summary = load(dataset, run_key=key)
     close(dataset, run_key=key)
     assert summary.read == summary.loaded + summary.rejected + summary.superseded + summary.held

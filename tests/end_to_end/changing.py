@@ -34,12 +34,12 @@ class Changed:
     waiting: dict[str, str] = field(default_factory=dict)
     """Of the data set that waits: its tasks while enrollment waits for people."""
     asked: dict[str, dict[str, Any]] = field(default_factory=dict)
-    signed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    confirmed: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The required actions of both people, by data set."""
     rows_while_asked: int = 0
     rows_before: int = 0
     refused: str = ""
-    """What Airflow said to the first person, who wanted to sign off as well."""
+    """What Airflow said to the first person, who wanted to confirm as well."""
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The runs of the semester change, once they have ended."""
     back: dict[str, Any] = field(default_factory=dict)
@@ -72,10 +72,10 @@ def bring_semester_change(live: Live, folder: Path) -> Changed:
             told.rows_while_asked = _standing(live)
         form = _form(told.asked[name])
         settle(live, dag, runs[name], "acknowledge", PERSON, "Acknowledge", form)
-        told.signed[name] = wait_for_question(live, dag, runs[name], "sign_off")
+        told.confirmed[name] = wait_for_question(live, dag, runs[name], "confirm")
         if name == "enrollment":
             told.refused = _refused(live, dag, runs[name])
-        settle(live, dag, runs[name], "sign_off", SECOND, "Sign off", {"reason": REASON})
+        settle(live, dag, runs[name], "confirm", SECOND, "Confirm", {"reason": REASON})
         told.runs[name] = live.ended(dag, runs[name])
     for older in live.place.drop.iterdir():
         older.unlink()
@@ -135,7 +135,7 @@ def settle(live: Live, dag: str, run_id: str, task_id: str, person: str, choice:
 
 def _refused(live: Live, dag: str, run_id: str) -> str:
     try:
-        live.airflow.api(PERSON).answer(dag, run_id, "sign_off", "Sign off", reason=REASON)
+        live.airflow.api(PERSON).answer(dag, run_id, "confirm", "Confirm", reason=REASON)
     except ApiFailed as refused:
         return str(refused)
     return ""

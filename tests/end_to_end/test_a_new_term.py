@@ -53,11 +53,11 @@ def test_each_new_warning_is_asked_about(changed: Changed) -> None:
 def test_a_second_person_signs_off(term_live: Live, changed: Changed) -> None:
     assert "403" in changed.refused
     for name in CHANGING:
-        assert [each["id"] for each in changed.signed[name]["assigned_users"]] == [SECOND]
-        assert "| school |" in changed.signed[name]["body"]
+        assert [each["id"] for each in changed.confirmed[name]["assigned_users"]] == [SECOND]
+        assert "| school |" in changed.confirmed[name]["body"]
     made = term_live.rows("select person, role, reason, kind, used_by from import_log.decision order by id")
     assert [(row["person"], row["role"], row["reason"], row["kind"]) for row in made] == [
-        (SECOND, "technology_lead", REASON, "sign_off")
+        (SECOND, "technology_lead", REASON, "confirmation")
     ] * len(CHANGING)
     assert all(row["used_by"] for row in made)
 
@@ -75,7 +75,7 @@ def test_the_nightly_import_comes_back_by_the_calendar(changed: Changed) -> None
 def test_people_were_told_where_to_answer(term_live: Live, changed: Changed) -> None:
     subjects = [str(mail["Subject"]) for mail in term_live.mails()]
     assert any(s.startswith(f"enrollment of {changed.inside}: ") and "to be acknowledged" in s for s in subjects)
-    assert f"enrollment of {changed.inside}: it is to be signed off by a second person" in subjects
+    assert f"enrollment of {changed.inside}: it is to be confirmed by a second person" in subjects
     assert not [s for s in subjects if "aside" in s]
 
 

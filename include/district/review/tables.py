@@ -37,7 +37,7 @@ decision = Table(
     Column("sha256", Text, nullable=False, comment="Of the delivery that was looked at: no other may use it."),
     Column("rules", Text, nullable=False, server_default=text("''"), comment="Of the run that was looked at."),
     Column("shown", Text, nullable=False, server_default=text("''"), comment="The mark of what was shown of the run."),
-    Column("kind", Text, nullable=False, comment="review, sign_off, year or undo."),
+    Column("kind", Text, nullable=False, comment="review, confirmation, year or undo."),
     Column("choice", Text, nullable=False, comment="approve, reject or without."),
     Column(
         "schools",

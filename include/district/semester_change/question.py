@@ -20,7 +20,7 @@ from district.review.holds import changes_of
 from district.review.preview import schools_as_markdown
 from district.review.shown import mark_of
 from district.run import ImportStopped
-from district.semester_change.sign_off import asks, signed_by
+from district.semester_change.confirmation import asks, confirmed_by
 from district.settings import settings
 
 ISSUES_SHOWN = 10
@@ -38,8 +38,8 @@ class Pending:
     new: tuple[NewWarning, ...]
     acknowledged: dict[str, str]
     """By rule id: who has acknowledged the warning."""
-    signed_by: str
-    """Who has signed off; empty while nobody has."""
+    confirmed_by: str
+    """Who has confirmed; empty while nobody has."""
     schools: tuple[SchoolChange, ...]
     issues: tuple[RuleIssue, ...]
 
@@ -47,7 +47,7 @@ class Pending:
     def until(self) -> datetime.datetime:
         """Until when people may answer."""
         zone = ZoneInfo(settings().district.timezone)
-        deadline = datetime.datetime.combine(self.run.night, settings().sign_off_deadline, tzinfo=zone)
+        deadline = datetime.datetime.combine(self.run.night, settings().confirm_deadline, tzinfo=zone)
         return max(deadline, datetime.datetime.now(datetime.UTC) + SHORTEST)
 
 
@@ -62,7 +62,7 @@ def pending(dataset: Dataset, run_key: str) -> Pending | None:
             shown=mark_of(connection, run),
             new=new_warnings(connection, dataset, run),
             acknowledged=acknowledged_by(connection, dataset, run),
-            signed_by=signed_by(connection, dataset, run),
+            confirmed_by=confirmed_by(connection, dataset, run),
             schools=changes_of(connection, run.id),
             issues=tuple(rules_of(connection, run.id)),
         )

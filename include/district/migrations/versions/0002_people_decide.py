@@ -80,7 +80,7 @@ def upgrade() -> None:
             nullable=False,
             comment="The mark of what was shown of the run.",
         ),
-        sa.Column("kind", sa.Text(), nullable=False, comment="review, sign_off, year or undo."),
+        sa.Column("kind", sa.Text(), nullable=False, comment="review, confirmation, year or undo."),
         sa.Column("choice", sa.Text(), nullable=False, comment="approve, reject or without."),
         sa.Column(
             "schools",

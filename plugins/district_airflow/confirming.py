@@ -1,4 +1,4 @@
-"""The people of a semester change: each new warning is acknowledged, and a second person signs off the load."""
+"""The people of a semester change: each new warning is acknowledged, and a second person confirms the load."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # An acknowledgement is proposed for so long: it ends before the next semester change.
 PROPOSED = datetime.timedelta(days=30)
 UNTIL, GROWTH = "until", "growth"
-SIGN, REJECT = "Sign off", "Reject"
+CONFIRM, REJECT = "Confirm", "Reject"
 
 log = logging.getLogger(__name__)
 
@@ -77,44 +77,44 @@ class AcknowledgeOperator(AskingOperator):
         return {"person": answer.person}
 
 
-class SignOffOperator(AskingOperator):
-    """Asks a second person to sign off what the load would do; skips itself where nothing is to be loaded."""
+class ConfirmOperator(AskingOperator):
+    """Asks a second person to confirm what the load would do; skips itself where nothing is to be loaded."""
 
     def __init__(self, *, dataset: Dataset, **options: Any) -> None:
         super().__init__(
-            subject=f"{dataset.name}: sign-off",
-            options=[SIGN, REJECT],
+            subject=f"{dataset.name}: confirmation",
+            options=[CONFIRM, REJECT],
             params={"reason": reason_field("What you have compared it with, or why not")},
             **options,
         )
         self.dataset = dataset
 
     def execute(self, context: Context) -> Any:
-        """Asks, unless somebody has signed.
+        """Asks, unless somebody has confirmed.
 
         Raises:
             AirflowSkipException: nothing is to be loaded.
         """
-        from district.semester_change.sign_off import signing_roles
+        from district.semester_change.confirmation import confirming_roles
 
         waiting = _pending(self.dataset, context)
         if waiting is None:
-            raise AirflowSkipException("Nothing is to be signed off.")
-        if waiting.signed_by:
-            return {"person": waiting.signed_by}
-        return self._ask(context, waiting, signing_roles(self.dataset))
+            raise AirflowSkipException("Nothing is to be confirmed.")
+        if waiting.confirmed_by:
+            return {"person": waiting.confirmed_by}
+        return self._ask(context, waiting, confirming_roles(self.dataset))
 
     def _ask(self, context: Context, waiting: Pending, roles: Collection[str]) -> NoReturn:
-        from district.semester_change.sign_off import signing_role
+        from district.semester_change.confirmation import confirming_role
 
         known = set(waiting.acknowledged.values())
-        signers = [name for name in settings().district.people if signing_role(name, self.dataset)]
-        people = [name for name in signers if name not in known]
-        may = f"May sign off: {', '.join(people) or 'nobody yet: see `people` in the settings'}."
-        _ask_by_mail(waiting, roles, "sign_off", "it is to be signed off by a second person")
+        confirmers = [name for name in settings().district.people if confirming_role(name, self.dataset)]
+        people = [name for name in confirmers if name not in known]
+        may = f"May confirm: {', '.join(people) or 'nobody yet: see `people` in the settings'}."
+        _ask_by_mail(waiting, roles, "confirm", "it is to be confirmed by a second person")
         self.ask(
             context,
-            subject=f"{self.dataset.name} {waiting.run.partition}: semester change to be signed off",
+            subject=f"{self.dataset.name} {waiting.run.partition}: semester change to be confirmed",
             body=[_change(waiting), may],
             people=people,
             until=waiting.until,
@@ -123,24 +123,24 @@ class SignOffOperator(AskingOperator):
         )
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Writes the sign-off down.
+        """Writes the confirmation down.
 
         Raises:
             AnswerRefused: the record does not take it. AirflowSkipException: it was rejected.
             AirflowFailException: nobody answered in time.
         """
-        from district.semester_change.sign_off import sign_off, signing_role
+        from district.semester_change.confirmation import confirm, confirming_role
 
         if event.get("error_type") == "timeout":
-            _give_up(self.dataset, context, "Nobody signed it off in time.", "semester_change.sign_off")
+            _give_up(self.dataset, context, "Nobody confirmed it in time.", "semester_change.confirmation")
         answer = self.answer_of(context, event)
-        role = signing_role(answer.person, self.dataset)
-        choice = "approve" if answer.option == SIGN else "reject"
+        role = confirming_role(answer.person, self.dataset)
+        choice = "approve" if answer.option == CONFIRM else "reject"
         said = {"person": answer.person, "role": role, "reason": answer.fields.get("reason", "")}
         about: Any = {"choice": choice, "shown": answer.shown, **said}
-        self.record(context, answer.person, lambda: sign_off(self.dataset, answer.run_id, **about))
+        self.record(context, answer.person, lambda: confirm(self.dataset, answer.run_id, **about))
         if choice == "reject":
-            raise AirflowSkipException(f"{answer.person} did not sign off. Nothing was changed.")
+            raise AirflowSkipException(f"{answer.person} did not confirm. Nothing was changed.")
         return {"person": answer.person}
 
 
@@ -196,7 +196,7 @@ def _acknowledge(dataset: Dataset, waiting: Pending | None, answer: Answer, role
 
 
 def _give_up(dataset: Dataset, context: Context, what: str, rule_id: str) -> None:
-    from district.semester_change.sign_off import give_up
+    from district.semester_change.confirmation import give_up
 
     run_key = context["run_id"]
     tasks.said(lambda: give_up(dataset, run_key, what, rule_id), run_key)

@@ -1,4 +1,4 @@
-"""The sign-off: a second person's word for a semester change, and what its load asks of the record before it begins."""
+"""The confirmation: a second person's word for a semester change, and what its load asks of the record first."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from district.settings import settings
 from district.tables import import_run
 
 TECHNOLOGY_LEAD = "technology_lead"
-_NOT_YET = ("semester_change.warnings", "semester_change.sign_off")
+_NOT_YET = ("semester_change.warnings", "semester_change.confirmation")
 
 
-def signing_roles(dataset: Dataset) -> tuple[str, ...]:
-    """The roles that may sign off a data set's semester change."""
+def confirming_roles(dataset: Dataset) -> tuple[str, ...]:
+    """The roles that may confirm a data set's semester change."""
     return tuple(dict.fromkeys((*roles_for(dataset), TECHNOLOGY_LEAD)))
 
 
-def sign_off(
+def confirm(
     dataset: Dataset,
     run_id: int,
     *,
@@ -46,29 +46,29 @@ def sign_off(
         NotAllowed: the role may not sign, the name or reason does not do, a warning is new, the person has
             acknowledged one, or what was shown has changed since.
     """
-    person, roles = words.name(person), signing_roles(dataset)
+    person, roles = words.name(person), confirming_roles(dataset)
     if role not in roles:
-        raise NotAllowed(f"{person} may not sign off {dataset.name}: that needs the role {_or(roles)}.")
+        raise NotAllowed(f"{person} may not confirm {dataset.name}: that needs the role {_or(roles)}.")
     reason = words.reason(reason, "Give a reason: what have you compared, and with what?")
     with engine().begin() as connection:
         _lock(connection, run_id)
         run = run_as_shown(connection, dataset, run_id, shown)
         if not asks(run):
-            raise NotAllowed(f"Nothing of {dataset.name} waits for a sign-off in this run.")
+            raise NotAllowed(f"Nothing of {dataset.name} waits for a confirmation in this run.")
         if choice == "approve" and (new := new_warnings(connection, dataset, run)):
             raise NotAllowed(f"{len(new)} new warnings of {dataset.name} are to be acknowledged first.")
         if words.same(person) in _acknowledgers(connection, dataset, run):
-            raise NotAllowed(f"{person} has acknowledged a warning of this run; a second person signs off.")
-        record(connection, run, kind="sign_off", choice=choice, person=person, role=role, reason=reason)
+            raise NotAllowed(f"{person} has acknowledged a warning of this run; a second person confirms.")
+        record(connection, run, kind="confirmation", choice=choice, person=person, role=role, reason=reason)
         if choice == "reject":
-            why = f"{person} ({role}) did not sign off: {reason} Nothing was changed."
+            why = f"{person} ({role}) did not confirm: {reason} Nothing was changed."
             import_log.update_run(connection, run.id, state="held", reason=why, rule_id="semester_change.rejected")
 
 
-def signing_role(person: str, dataset: Dataset) -> str:
-    """The role by which a person may sign off; empty where there is none."""
+def confirming_role(person: str, dataset: Dataset) -> str:
+    """The role by which a person may confirm; empty where there is none."""
     held = settings().district.people.get(person, ())
-    return next((role for role in signing_roles(dataset) if role in held), "")
+    return next((role for role in confirming_roles(dataset) if role in held), "")
 
 
 def give_up(dataset: Dataset, run_key: str, what: str, rule_id: str) -> None:
@@ -82,10 +82,10 @@ def give_up(dataset: Dataset, run_key: str, what: str, rule_id: str) -> None:
 
 
 def check_strict(connection: Connection, dataset: Dataset, run: Row[Any]) -> list[Row[Any]]:
-    """The sign-off that the load of a semester change relies on, locked until its transaction, this one, ends.
+    """The confirmation that the load of a semester change relies on, locked until its transaction, this one, ends.
 
     Raises:
-        Held: a warning is new that nobody has acknowledged, or no second person has signed off what was shown.
+        Held: a warning is new that nobody has acknowledged, or no second person has confirmed what was shown.
     """
     _lock(connection, run.id)
     new = new_warnings(connection, dataset, run)
@@ -93,37 +93,37 @@ def check_strict(connection: Connection, dataset: Dataset, run: Row[Any]) -> lis
         listed = ", ".join(f"{each.rule_id} ({each.rows:,})" for each in new[:5])
         message = f"{len(new)} new warnings are not acknowledged: {listed}. Nothing was changed."
         raise Held(message, rule_id="semester_change.warnings")
-    signed = connection.execute(_signed(connection, dataset, run).with_for_update()).one_or_none()
-    if signed is None or words.same(signed.person) in _acknowledgers(connection, dataset, run):
-        message = f"No second person has signed off {dataset.name} of {run.partition}. Nothing was changed."
-        raise Held(message, rule_id="semester_change.sign_off")
-    return [signed]
+    confirmed = connection.execute(_confirmed(connection, dataset, run).with_for_update()).one_or_none()
+    if confirmed is None or words.same(confirmed.person) in _acknowledgers(connection, dataset, run):
+        message = f"No second person has confirmed {dataset.name} of {run.partition}. Nothing was changed."
+        raise Held(message, rule_id="semester_change.confirmation")
+    return [confirmed]
 
 
 def check_foreseen(run: Row[Any], foreseen: tuple[SchoolChange, ...], now: tuple[SchoolChange, ...]) -> None:
-    """Makes sure that a load which has just counted its changes does to each school what was signed off.
+    """Makes sure that a load which has just counted its changes does to each school what was confirmed.
 
     Raises:
         Held: the table has changed since.
     """
     if now != foreseen:
-        message = f"{run.dataset} of {run.partition} would no longer change what was signed off; "
+        message = f"{run.dataset} of {run.partition} would no longer change what was confirmed; "
         raise Held(message + "clear `validate` to have it looked at again.", rule_id="semester_change.changed")
 
 
-def signed_by(connection: Connection, dataset: Dataset, run: Row[Any]) -> str:
-    """Who has signed off a run, where that still counts; empty where nobody has."""
-    signed = connection.execute(_signed(connection, dataset, run)).one_or_none()
-    if signed is None or words.same(signed.person) in _acknowledgers(connection, dataset, run):
+def confirmed_by(connection: Connection, dataset: Dataset, run: Row[Any]) -> str:
+    """Who has confirmed a run, where that still counts; empty where nobody has."""
+    confirmed = connection.execute(_confirmed(connection, dataset, run)).one_or_none()
+    if confirmed is None or words.same(confirmed.person) in _acknowledgers(connection, dataset, run):
         return ""
-    return str(signed.person)
+    return str(confirmed.person)
 
 
-def _signed(connection: Connection, dataset: Dataset, run: Row[Any]) -> Select[Any]:
-    """The newest word on a run, where it is an unused and unexpired sign-off of what is shown of it now."""
-    about = (decision.c.kind == "sign_off", decision.c.dataset == dataset.name, decision.c.import_run_id == run.id)
-    signed = countable(connection, dataset, run, kind="sign_off", roles=signing_roles(dataset))
-    return signed.where(
+def _confirmed(connection: Connection, dataset: Dataset, run: Row[Any]) -> Select[Any]:
+    """The newest word on a run, where it is an unused and unexpired confirmation of what is shown of it now."""
+    about = (decision.c.kind == "confirmation", decision.c.dataset == dataset.name, decision.c.import_run_id == run.id)
+    confirmed = countable(connection, dataset, run, kind="confirmation", roles=confirming_roles(dataset))
+    return confirmed.where(
         decision.c.id == select(func.max(decision.c.id)).where(*about).scalar_subquery(),
         decision.c.shown == mark_of(connection, run),
     )
@@ -131,10 +131,10 @@ def _signed(connection: Connection, dataset: Dataset, run: Row[Any]) -> Select[A
 
 def asks(run: Row[Any]) -> bool:
     """Whether a run waits for people: it is judged, or its load stopped for want of their word."""
-    return run.kind == "semester_change" and (run.state == "validated" or unsigned(run))
+    return run.kind == "semester_change" and (run.state == "validated" or unconfirmed(run))
 
 
-def unsigned(run: Row[Any]) -> bool:
+def unconfirmed(run: Row[Any]) -> bool:
     """Whether a load stopped for want of a person's word alone, so that it may be tried again."""
     return run.state == "held" and run.rule_id in _NOT_YET
 

@@ -19,8 +19,8 @@ from district.demo.postgres import Server
 from district.settings import _read_district
 from district_airflow import tasks
 from district_airflow.asking import AnswerRefused, AskingOperator
+from district_airflow.confirming import AcknowledgeOperator, ConfirmOperator
 from district_airflow.semester_change import semester_change_dag
-from district_airflow.signing import AcknowledgeOperator, SignOffOperator
 from importing import CHILDREN, FTE_RULE, Place, child, csv_bytes, working_in
 
 NIGHT, KEY = "2026-11-20", "scheduled__2026-11-20"
@@ -46,7 +46,7 @@ def warning(name: str, fte: str) -> dict[str, Any]:
 
 @pytest.fixture
 def place(migrated: Server, database_url: str, tmp_path: Path) -> Any:
-    """A district before a semester change, with two who may acknowledge and a third who may sign off."""
+    """A district before a semester change, with two who may acknowledge and a third who may confirm."""
     with working_in(Place(folder=tmp_path, url=database_url, server_log=migrated.running.log)) as place:
         path = place.folder / "district.yaml"
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -112,8 +112,8 @@ def acknowledge() -> AcknowledgeOperator:
     return AcknowledgeOperator(task_id="acknowledge", dataset=CHILDREN)
 
 
-def sign_off() -> SignOffOperator:
-    return SignOffOperator(task_id="sign_off", dataset=CHILDREN)
+def confirm() -> ConfirmOperator:
+    return ConfirmOperator(task_id="confirm", dataset=CHILDREN)
 
 
 def state(place: Place) -> tuple[str, str]:
@@ -141,23 +141,23 @@ def test_two_people_and_each_new_warning(place: Place, airflow: Airflow) -> None
         ("children.zero", 3, "Home school."),
         ("children.half", 1, "Half days."),
     ]
-    question = airflow.ask(sign_off())
-    assert "May sign off: ben." in question["body"]
+    question = airflow.ask(confirm())
+    assert "May confirm: ben." in question["body"]
     assert "| 0100 | 20 | 1 |" in question["body"]
     with pytest.raises(AnswerRefused, match="ann has acknowledged a warning of this run"):
-        airflow.answer(sign_off(), ANN, "Sign off", reason="Looks right.")
-    assert airflow.ask(sign_off())["body"].startswith("**The last answer was refused.** ann: ann has acknowledged")
+        airflow.answer(confirm(), ANN, "Confirm", reason="Looks right.")
+    assert airflow.ask(confirm())["body"].startswith("**The last answer was refused.** ann: ann has acknowledged")
     with pytest.raises(AnswerRefused, match="that needs the role data_person or technology_lead"):
-        airflow.answer(sign_off(), EVE, "Sign off", reason="Looks right.")
+        airflow.answer(confirm(), EVE, "Confirm", reason="Looks right.")
     with pytest.raises(AnswerRefused, match="Give a reason"):
-        airflow.answer(sign_off(), BEN, "Sign off", reason="")
-    assert airflow.answer(sign_off(), BEN, "Sign off", reason="Compared with the SIS.") == {"person": BEN}
-    assert sign_off().execute(airflow.context) == {"person": BEN}, "cleared after the answer"
+        airflow.answer(confirm(), BEN, "Confirm", reason="")
+    assert airflow.answer(confirm(), BEN, "Confirm", reason="Compared with the SIS.") == {"person": BEN}
+    assert confirm().execute(airflow.context) == {"person": BEN}, "cleared after the answer"
     assert tasks.load(CHILDREN)["state"] == "loaded"
     mails = place.rows("select subject, roles from import_log.mail where key like 'question/%' order by id")
     assert [mail["subject"] for mail in mails] == [
         "children of 2026-11-20: 2 new warnings are to be acknowledged",
-        "children of 2026-11-20: it is to be signed off by a second person",
+        "children of 2026-11-20: it is to be confirmed by a second person",
     ]
     assert mails[1]["roles"] == ["data_person", "technology_lead"]
 
@@ -206,10 +206,10 @@ def test_an_answer_is_about_what_was_asked(place: Place, airflow: Airflow) -> No
     assert place.rows("select * from import_log.acknowledgement") == []
     airflow.ask(acknowledge())
     airflow.answer(acknowledge(), ANN, "Acknowledge", **known)
-    airflow.ask(sign_off())
+    airflow.ask(confirm())
     airflow.judge(place, "0", "0")
     with pytest.raises(AnswerRefused, match=r"ben: children: what was shown of run . has changed"):
-        airflow.answer(sign_off(), BEN, "Sign off", reason="Compared with the SIS.")
+        airflow.answer(confirm(), BEN, "Confirm", reason="Compared with the SIS.")
     assert place.rows("select * from import_log.decision") == []
 
 
@@ -225,12 +225,12 @@ def test_nobody_answers_in_time(place: Place, airflow: Airflow) -> None:
 def test_a_rejection_is_over(place: Place, airflow: Airflow) -> None:
     airflow.judge(place)
     before = place.table_hash()
-    airflow.ask(sign_off())
-    with pytest.raises(AirflowSkipException, match="ben did not sign off"):
-        airflow.answer(sign_off(), BEN, "Reject", reason="The office still works on it.")
+    airflow.ask(confirm())
+    with pytest.raises(AirflowSkipException, match="ben did not confirm"):
+        airflow.answer(confirm(), BEN, "Reject", reason="The office still works on it.")
     assert state(place) == ("held", "semester_change.rejected")
-    with pytest.raises(AirflowSkipException, match="Nothing is to be signed off"):
-        sign_off().execute(airflow.context)
+    with pytest.raises(AirflowSkipException, match="Nothing is to be confirmed"):
+        confirm().execute(airflow.context)
     assert place.table_hash() == before
 
 
