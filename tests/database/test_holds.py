@@ -20,10 +20,10 @@ from district.database import engine
 from district.dataset import Dataset
 from district.import_log import find_run, open_run
 from district.load.counting import usual_counts
-from district.load.gate import PARENT_HELD
 from district.load.undo import NotUndone, undo
 from district.review import decisions
 from district.review.holds import expire, waiting
+from district.review.judgement import PARENT_HELD
 from district.review.preview import as_markdown
 from district.review.tables import UNLISTED, WHOLE
 from district.run import Held, ImportStopped, Locked, NotAllowed

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from district.dataset import Gate
-from district.load.gate import LEFT_OUT, PARENT_HELD, Judgement, Part, Reason, SchoolChange, judge
+from district.load.gate import judge
+from district.review.judgement import LEFT_OUT, PARENT_HELD, Judgement, Part, Reason, SchoolChange
 from district.review.tables import UNLISTED, WHOLE
 
 GATE = Gate()

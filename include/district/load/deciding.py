@@ -26,8 +26,8 @@ from sqlalchemy import (
 from district.database import create_temporary
 from district.load.batch import CHANGE, Batch
 from district.load.counting import SCHOOL, Found, counts_of_last_year, found_by_school, school_of, usual_counts
-from district.load.gate import Judgement, Part, SchoolChange
 from district.load.schools import known_schools
+from district.review.judgement import Judgement, Part, SchoolChange
 from district.review.tables import UNLISTED, WHOLE
 from district.tables import standing_table
 

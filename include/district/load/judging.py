@@ -13,8 +13,9 @@ from district.calendar.strictness import gate_for
 from district.dataset import Dataset
 from district.load.batch import Batch
 from district.load.deciding import Changes, Decider
-from district.load.gate import LEFT_OUT, PARENT_HELD, Judgement, Reason, judge
+from district.load.gate import judge
 from district.review import decisions, holds
+from district.review.judgement import LEFT_OUT, PARENT_HELD, Judgement, Reason
 from district.review.tables import WHOLE
 from district.settings import settings
 from district.tables import import_issue

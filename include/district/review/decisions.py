@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Row, Select, and_, exists, func, insert, or_,
 from district import import_log
 from district.database import engine
 from district.dataset import Dataset
-from district.load.gate import PARENT_HELD
 from district.review import words
+from district.review.judgement import PARENT_HELD
 from district.review.shown import mark_of, run_as_shown
 from district.review.tables import WHOLE, decision, hold
 from district.run import Held, NotAllowed

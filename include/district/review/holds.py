@@ -13,7 +13,7 @@ from district import import_log
 from district.database import engine
 from district.dataset import Dataset
 from district.issues import RuleIssue, rules_of
-from district.load.gate import PARENT_HELD, Judgement, Reason, SchoolChange
+from district.review.judgement import PARENT_HELD, Judgement, Reason, SchoolChange
 from district.review.shown import mark_of
 from district.review.tables import WHOLE, decision, hold, school_change
 from district.settings import settings

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from district.database import engine
 from district.dataset import Dataset
-from district.load.gate import PARENT_HELD
+from district.review.judgement import PARENT_HELD
 from district.review.tables import decision, hold
 from district.tables import import_run
 

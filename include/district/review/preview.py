@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from district.load.gate import SchoolChange
 from district.review.holds import Review
+from district.review.judgement import SchoolChange
 from district.review.tables import WHOLE
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from sqlalchemy import Connection, Row, Select, func, select
 from district import import_log
 from district.database import engine
 from district.dataset import Dataset
-from district.load.gate import SchoolChange
 from district.review import words
 from district.review.acknowledgements import acknowledged_by, new_warnings
 from district.review.decisions import countable, record, roles_for
+from district.review.judgement import SchoolChange
 from district.review.shown import mark_of, run_as_shown
 from district.review.tables import decision
 from district.run import Held, NotAllowed

@@ -14,8 +14,8 @@ from district.import_log import update_run
 from district.issues import count_warnings, record_issue
 from district.load.batch import Batch
 from district.load.deciding import Decider
-from district.load.gate import Judgement, SchoolChange
 from district.review.holds import record_changes
+from district.review.judgement import Judgement, SchoolChange
 from district.validate.rules import Rule
 
 # Of a school's rows: so many may go at a semester change, or so large a share, unseen.

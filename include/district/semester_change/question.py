@@ -13,10 +13,10 @@ from district import import_log
 from district.database import engine
 from district.dataset import Dataset
 from district.issues import RuleIssue, rules_of
-from district.load.gate import SchoolChange
 from district.notify.mail import Question, queue_question, send_waiting
 from district.review.acknowledgements import NewWarning, acknowledged_by, new_warnings
 from district.review.holds import changes_of
+from district.review.judgement import SchoolChange
 from district.review.preview import schools_as_markdown
 from district.review.shown import mark_of
 from district.run import ImportStopped
