@@ -1,0 +1,1 @@
+"""The ``district`` command, by what it is about."""
