@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from databases import TEMPLATE, copied_database
 from district.demo.postgres import Server, ensure_database, throwaway_server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Lets one worker have the nights of the running district, which follow each other, and begin with them.
+
+    The other worker takes the other files, each of them whole, so that what a file sets up is set up once.
+    """
+    items.sort(key=lambda item: not _is_live(item))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("live" if _is_live(item) else str(item.path)))
+
+
+def _is_live(item: pytest.Item) -> bool:
+    return item.path.is_relative_to(Path(__file__).parent / "end_to_end")
 
 
 @pytest.fixture(scope="session")
