@@ -11,6 +11,7 @@ from databases import TEMPLATE, copied_database
 from district.demo.postgres import Server, ensure_database, throwaway_server
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Lets one worker have the nights of the running district, which follow each other, and begin with them.
 

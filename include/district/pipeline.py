@@ -35,6 +35,7 @@ from district.run import (
     RunKind,
     RunSummary,
     State,
+    release_key,
 )
 from district.semester_change.confirmation import check_foreseen, check_strict, unconfirmed
 from district.semester_change.foresight import foresee
@@ -139,7 +140,7 @@ def release(dataset: Dataset, *, run_key: str) -> RunSummary:
     """
     from district.notify.mail import queue_failure
 
-    key = f"{run_key}/release"
+    key = release_key(run_key)
     # Outside of what is recorded: whoever comes second must not write into the run of the first.
     with alone(dataset, key), recorded(dataset, key), import_log.timed(dataset, key, "release"):
         held = _run(dataset, run_key)

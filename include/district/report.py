@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -20,7 +20,7 @@ from district.issues import issues_of, rules_of
 from district.notify.mail import refused_mails
 from district.review.decisions import told_of_release
 from district.review.holds import all_waiting, changes_of, held_schools
-from district.review.outcome import find_outcome
+from district.review.outcome import find_outcome, release_of
 from district.review.preview import print_preview
 from district.settings import settings
 from district.tables import import_run
@@ -202,10 +202,7 @@ def note(dataset: Dataset, run_key: str) -> str:
         if run is None:
             return "No import run yet."
         issues = rules_of(connection, run.id)
-        outcome = find_outcome(connection, dataset, run_key)
-        released = _released(connection, run)
-    parts = [_counts(run), outcome.sentence if outcome else ""]
-    parts += [f"Then released: {_counts(each)}" for each in released]
+        parts = [_counts(run), *_then(connection, run)]
     parts.append(run.reason)
     lines = [f"{each.line}. {each.fix}" for each in issues[:NOTED]]
     more = len(issues) - NOTED
@@ -218,7 +215,11 @@ def _counts(run: Row[Any]) -> str:
     return f"**{run.state.upper()}** {run.partition} (run {run.id}): {counts.replace('read', 'processed', 1)}"
 
 
-def _released(connection: Connection, run: Row[Any]) -> list[Row[Any]]:
-    """The runs that loaded what this one held."""
-    query = select(import_run).where(import_run.c.about_id == run.id, import_run.c.kind == "release")
-    return list(connection.execute(query.order_by(import_run.c.id)))
+def _then(connection: Connection, run: Row[Any]) -> Iterator[str]:
+    """What became of what a run held: a person's word, its release, and what became of what that held."""
+    outcome, released = find_outcome(connection, run.id), release_of(connection, run.id)
+    if outcome is not None:
+        yield outcome.sentence
+    if released is not None:
+        yield f"Then released: {_counts(released)}"
+        yield from _then(connection, released)

@@ -56,6 +56,11 @@ class RunSummary:
         return asdict(self)
 
 
+def release_key(run_key: str) -> str:
+    """The run key of what releases a run's held rows."""
+    return f"{run_key}/release"
+
+
 class ImportStopped(Exception):
     """The import did not go on, and why: a message for a person, without a value of any row."""
 

@@ -40,17 +40,18 @@ class ReviewOperator(AskingOperator):
             AirflowSkipException: nothing waits for a person. AirflowFailException: nobody answered in time.
         """
         from district.review.holds import waiting
-        from district.review.outcome import outcome_of
+        from district.review.outcome import asked_key, outcome_of
 
         run_key = context["run_id"]
         said(expire_holds, run_key)
+        run_key = said(lambda: asked_key(self.dataset, run_key), run_key)
         outcome = said(lambda: outcome_of(self.dataset, run_key), run_key)
         review = said(lambda: waiting(self.dataset, run_key), run_key)
         if review is not None:
             self._ask(review, context)
         if outcome is None:
             raise AirflowSkipException("Nothing waits for a person.")
-        leave_note(self.dataset, context["ti"], run_key)
+        leave_note(self.dataset, context["ti"], context["run_id"])
         if outcome.state == "superseded":
             raise AirflowSkipException(outcome.sentence)
         if outcome.state == "expired":

@@ -109,16 +109,17 @@ def release(dataset: Dataset, *, tells: bool = True) -> dict[str, Any]:
             gate holds the release in its turn.
     """
     from district import pipeline
-    from district.review.outcome import outcome_of
+    from district.review.outcome import asked_key, outcome_of
 
     context = get_current_context()
     run = context["dag_run"]
-    outcome = said(lambda: outcome_of(dataset, run.run_id), run.run_id)
+    key = said(lambda: asked_key(dataset, run.run_id), run.run_id)
+    outcome = said(lambda: outcome_of(dataset, key), run.run_id)
     if outcome is not None and outcome.state == "rejected":
         raise AirflowSkipException(outcome.sentence)
     if outcome is None or outcome.state != "approved":
         raise AirflowFailException("Nobody has let this through: nothing is loaded. Clear `review` to ask again.")
-    summary = said(lambda: pipeline.release(dataset, run_key=run.run_id), run.run_id).as_dict()
+    summary = said(lambda: pipeline.release(dataset, run_key=key), run.run_id).as_dict()
     leave_note(dataset, context["ti"], run.run_id)
     if summary["state"] == "held":
         raise AirflowFailException(f"The release is held: {summary['reason']}")

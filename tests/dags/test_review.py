@@ -25,6 +25,11 @@ PERSON, OTHER = "rita.moss", "abe.lund"
 ROWS = children(80)
 # Half of a school of forty is missing.
 CUT = [row for number, row in enumerate(ROWS) if row["school_id"] == "0100" or number % 4 == 1]
+TOO_FEW = {
+    "type": "expect_table_row_count_to_be_between",
+    "kwargs": {"min_value": 100},
+    "meta": FTE_RULE["meta"] | {"rule_id": "children.rows", "title": "Too few rows", "on_fail": "hold"},
+}
 
 
 @pytest.fixture
@@ -291,16 +296,28 @@ def test_the_next_night_s_gate_is_armed_again(held: Place, airflow: Airflow) -> 
 def test_a_release_that_is_held_in_its_turn_is_red_and_tells_nobody_else(held: Place, airflow: Airflow) -> None:
     airflow.ask()
     airflow.answer("Approve")
-    many = {
-        "type": "expect_table_row_count_to_be_between",
-        "kwargs": {"min_value": 100},
-        "meta": FTE_RULE["meta"] | {"rule_id": "children.rows", "title": "Too few rows", "on_fail": "hold"},
-    }
-    held.write_suite([FTE_RULE, many])
-    with pytest.raises(AirflowFailException, match=r"The release is held: Too few rows.*see `district holds`"):
+    held.write_suite([FTE_RULE, TOO_FEW])
+    with pytest.raises(AirflowFailException, match=r"The release is held: Too few rows.*clear `review` and answer it"):
         tasks.release(CHILDREN)
     assert airflow.events == []
     assert "Then released: **HELD**" in airflow.xcom["note"]
+    assert "Too few rows" in airflow.ask()["body"]
+    airflow.answer("Approve", reason="Ninety children have left.")
+    assert (tasks.release(CHILDREN)["state"], standing(held)) == ("loaded", {"0100": 40, "0101": 20})
+    assert re.search("Ninety children have left.*Then released: [*]{2}LOADED", airflow.xcom["note"], re.DOTALL)
+
+
+def test_a_night_that_was_cleared_asks_about_its_own_rows_and_not_about_an_earlier_release(
+    held: Place, airflow: Airflow
+) -> None:
+    airflow.ask()
+    airflow.answer("Approve")
+    held.write_suite([FTE_RULE, TOO_FEW])
+    with pytest.raises(AirflowFailException, match="The release is held"):
+        tasks.release(CHILDREN)
+    held.write_suite([FTE_RULE])
+    held.night(csv_bytes(CUT[:-2]), run_key=KEY)
+    assert "Too few rows" not in airflow.ask()["body"]
 
 
 def test_the_summary_of_a_release_is_counts(held: Place, airflow: Airflow) -> None:

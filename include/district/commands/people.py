@@ -64,11 +64,12 @@ def release(dataset: DATASET, run: RUN) -> None:
     from district import pipeline
     from district.report import print_run
     from district.review.decisions import run_key_of
+    from district.run import release_key
 
     known = find_dataset(dataset, settings().dags_folder)
     run_key = run_key_of(known, run)
     summary = pipeline.release(known, run_key=run_key)
-    print_run(known, f"{run_key}/release")
+    print_run(known, release_key(run_key))
     say_held(summary)
 
 

@@ -72,9 +72,14 @@ def reason_of(judgement: Judgement, schools: int, *, run: Row[Any], preview: boo
     told = f"{told} Nothing was changed." if judgement.whole else f"{held} held, the others loaded. {told}"
     if all(reason.rule_id in (PARENT_HELD, LEFT_OUT) for reason in judgement.reasons):
         return told
-    # Airflow has no task that asks about a release.
-    how = "see `district holds`" if run.kind == "release" else "answer the required action, or see `district holds`"
-    return f"{told} A person decides: {how}."
+    return f"{told} A person decides: {_how_to_decide(run)}see `district holds`."
+
+
+def _how_to_decide(run: Row[Any]) -> str:
+    """Where Airflow asks; nowhere about a run by hand, and about a release only when it is told to."""
+    if run.run_key.startswith(import_log.BY_HAND):
+        return ""
+    return "clear `review` and answer it, or " if run.kind == "release" else "answer the required action, or "
 
 
 def _stopping(connection: Connection, dataset: Dataset, run: Row[Any], *, first: bool) -> list[Reason]:

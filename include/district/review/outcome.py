@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, select
 
+from district import import_log
 from district.database import engine
 from district.dataset import Dataset
 from district.review.judgement import PARENT_HELD
@@ -42,24 +43,39 @@ class Outcome:
         return f"{_WORDS[self.choice].capitalize()} by {self.person} ({self.role}): {reason}"
 
 
-def outcome_of(dataset: Dataset, run_key: str) -> Outcome | None:
-    """How the holds of the newest import under a run key stand; None where it held nothing that is decided there."""
+def asked_key(dataset: Dataset, run_key: str) -> str:
+    """The key of the run that a person is asked about: this one, or its release where that is held in its turn."""
     with engine().connect() as connection:
-        return find_outcome(connection, dataset, run_key)
+        run = import_log.find_run(connection, dataset, run_key)
+        while run is not None:
+            released = release_of(connection, run.id)
+            if released is None or find_outcome(connection, released.id) is None:
+                return str(run.run_key)
+            run = released
+    return run_key
 
 
-def find_outcome(connection: Connection, dataset: Dataset, run_key: str) -> Outcome | None:
-    """The same, inside a transaction."""
-    mine = (
-        (import_run.c.dataset == dataset.name)
-        & (import_run.c.run_key == run_key)
-        & (import_run.c.kind.in_(("import", "semester_change")))
-    )
-    newest = select(func.max(import_run.c.id)).where(mine).scalar_subquery()
+def outcome_of(dataset: Dataset, run_key: str) -> Outcome | None:
+    """How the holds of the newest run under a run key stand; None where it held nothing that is decided there."""
+    with engine().connect() as connection:
+        run = import_log.find_run(connection, dataset, run_key)
+        return None if run is None else find_outcome(connection, run.id)
+
+
+def release_of(connection: Connection, run_id: int) -> Row[Any] | None:
+    """The newest run that released what a run held."""
+    query = select(import_run).where(import_run.c.about_id == run_id, import_run.c.kind == "release")
+    return connection.execute(query.order_by(import_run.c.id.desc()).limit(1)).first()
+
+
+def find_outcome(connection: Connection, run_id: int) -> Outcome | None:
+    """How the holds of a run stand; None where it held nothing that is decided there."""
+    # Whom a person left out of what is released is decided already.
+    left_out = (hold.c.state == "rejected") & hold.c.decision_id.is_(None)
     query = (
         select(hold.c.state, *(decision.c[name] for name in ("choice", "person", "role", "reason")))
         .select_from(hold.outerjoin(decision, decision.c.id == hold.c.decision_id))
-        .where(hold.c.import_run_id == newest, hold.c.rule_id != PARENT_HELD)
+        .where(hold.c.import_run_id == run_id, hold.c.rule_id != PARENT_HELD, ~left_out)
     )
     rows = sorted(connection.execute(query), key=lambda row: _ORDER.index(row.state))
     if not rows:
