@@ -49,7 +49,7 @@ demo: .venv/.installed  ## two nights of a synthetic district, then the UI until
 	@exec $(BIN)/district demo $(if $(EXIT),--exit) $(if $(SIZE),--size $(SIZE))
 
 test: .venv/.installed-dev  ## all tests, by two workers; ARGS='-k enrollment' for some
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 stories: .venv/.installed-dev  ## a semester change and a school year's turn through a live Airflow: several minutes each
 	@$(BIN)/python -m pytest -m story tests/end_to_end $(ARGS)

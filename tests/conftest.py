@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from databases import TEMPLATE, copied_database
 from district.demo.postgres import Server, ensure_database, throwaway_server
 
+LIVE = "tests/end_to_end/"
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+
+class NightsTogether(LoadFileScheduling):
+    """Gives each worker whole files, and one of them all nights of the running district, which follow each other."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        scope: str = super()._split_scope(nodeid)
+        return LIVE if scope.startswith(LIVE) else scope
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> NightsTogether:
+    """What shares the tests out where there are several workers."""
+    return NightsTogether(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Lets one worker have the nights of the running district, which follow each other, and begin with them.
-
-    The other worker takes the other files, each of them whole, so that what a file sets up is set up once.
-    """
-    items.sort(key=lambda item: not _is_live(item))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("live" if _is_live(item) else str(item.path)))
-
-
-def _is_live(item: pytest.Item) -> bool:
-    return item.path.is_relative_to(Path(__file__).parent / "end_to_end")
+    """Lets the running district begin: its nights take longest."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LIVE))
 
 
 @pytest.fixture(scope="session")
