@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, text
 
 from district import pipeline
 from district.database import engine
-from district.dataset import Column, Dataset, Files
+from district.dataset import Column, Dataset, Files, Parent
 from district.import_log import find_run
 from district.layout import Layout
 from district.report import note
@@ -45,6 +45,15 @@ CHILDREN = Dataset(
     ),
     layout=Layout(null_tokens=("", "N/A", "NULL", "None")),
 )
+# Children of children: the parent's key with nothing beside it.
+CLUBS = Dataset(
+    name="clubs",
+    extract=Files("clubs_*.csv"),
+    key=("student_id", "school_id", "school_year"),
+    scope=("school_year",),
+    columns=(Column("student_id", personal=True), Column("school_id"), Column("school_year", "integer")),
+    parents=(Parent("children", on=("student_id", "school_id", "school_year")),),
+)
 _DISTRICT = """
 name: Test District
 timezone: America/Los_Angeles
@@ -70,6 +79,11 @@ FTE_RULE: dict[str, Any] = {
         "owner": "data_person",
     },
 }
+CLUB_RULE: dict[str, Any] = {
+    "type": "unexpected_rows_expectation",
+    "kwargs": {"unexpected_rows_query": "select row_no from {batch} where school_id = 'none'"},
+    "meta": {"rule_id": "clubs.none", "title": "None", "fix": "None.", "owner": "data_person"},
+}
 
 
 def child(number: int, **values: str) -> dict[str, str]:
@@ -88,6 +102,13 @@ def child(number: int, **values: str) -> dict[str, str]:
 def children(count: int = 40, *, first: int = 1) -> list[dict[str, str]]:
     """So many children, all different."""
     return [child(number) for number in range(first, first + count)]
+
+
+def clubs(*numbers: int) -> bytes:
+    """A file of the clubs, with a row of each of these children."""
+    lines = ["student_id,school_id,school_year"]
+    lines += [",".join(list(child(n).values())[:3]) for n in numbers]
+    return "".join(line + "\n" for line in lines).encode()
 
 
 def csv_bytes(

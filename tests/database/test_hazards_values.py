@@ -9,8 +9,20 @@ from typing import Any
 
 import pytest
 
-from district.dataset import Column, Dataset, Files, Parent
-from importing import CHILDREN, FTE_RULE, Place, canaries_of, child, children, csv_bytes, with_gate
+from district.dataset import Column
+from importing import (
+    CHILDREN,
+    CLUB_RULE,
+    CLUBS,
+    FTE_RULE,
+    Place,
+    canaries_of,
+    child,
+    children,
+    clubs,
+    csv_bytes,
+    with_gate,
+)
 
 MORE = children(41)
 # Children may be called so, whatever a library takes for nothing.
@@ -247,29 +259,6 @@ def test_66_a_column_that_changes_everywhere_is_held(loaded: Place) -> None:
     assert (outcome.state, outcome.rule_id) == ("held", "gate.updated")
     assert "School 0101: 20 of 20 rows (100.0%) would be updated" in outcome.message
     assert loaded.table_hash() == before
-
-
-CLUBS = Dataset(
-    name="clubs",
-    extract=Files("clubs_*.csv"),
-    key=("student_id", "school_id", "school_year"),
-    scope=("school_year",),
-    columns=(Column("student_id", personal=True), Column("school_id"), Column("school_year", "integer")),
-    parents=(Parent("children", on=("student_id", "school_id", "school_year")),),
-)
-
-
-def clubs(*numbers: int) -> bytes:
-    lines = ["student_id,school_id,school_year"]
-    lines += [",".join(list(child(n).values())[:3]) for n in numbers]
-    return "".join(line + "\n" for line in lines).encode()
-
-
-CLUB_RULE: dict[str, Any] = {
-    "type": "unexpected_rows_expectation",
-    "kwargs": {"unexpected_rows_query": "select row_no from {batch} where school_id = 'none'"},
-    "meta": {"rule_id": "clubs.none", "title": "None", "fix": "None.", "owner": "data_person"},
-}
 
 
 def test_68_orphans_wait_and_load_by_themselves_when_their_parent_arrives(loaded: Place) -> None:

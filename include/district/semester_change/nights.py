@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from itertools import count
 from typing import Any
 
 from district.calendar.model import ONE_DAY
@@ -43,7 +44,7 @@ def check_calendar(dataset: Dataset, night: datetime.date, *, kind: RunKind, ste
         raise Aside(until, rule_id="run.blackout")
     nights = change_nights(district)
     if kind == "import" and steps_aside and night in nights:
-        back = next(day for n in range(1, 366) if (day := night + n * ONE_DAY) not in nights)
+        back = next(day for n in count(1) if (day := night + n * ONE_DAY) not in nights)
         message = f"It is semester change: {dataset.name}_semester_change imports {dataset.name} this night. "
         raise Aside(message + f"The nightly import comes back on {back}.", rule_id="run.semester_change")
     if kind == "semester_change" and night not in nights:
