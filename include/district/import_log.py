@@ -245,6 +245,23 @@ def judged_as(connection: Connection, run: Row[Any]) -> str:
     return str(run.kind)
 
 
+def without_semester_change(connection: Connection, dataset: str, partition: str) -> Row[Any] | None:
+    """The nightly import that loads a data set, or steps aside for another reason, in its semester change's nights.
+
+    By hand a data set loads on these nights whether or not it has semester changes.
+    """
+    query = select(import_run).where(
+        import_run.c.dataset == dataset,
+        import_run.c.partition == partition,
+        import_run.c.kind.in_(("import", "release")),
+        import_run.c.rule_id != "run.semester_change",
+        ~import_run.c.run_key.startswith(BY_HAND),
+        ~import_run.c.unnoticed,
+        import_run.c.state.in_(("loaded", "unchanged", "aside")),
+    )
+    return connection.execute(query.order_by(import_run.c.id.desc()).limit(1)).first()
+
+
 def years_sent(dataset: Dataset, run: Row[Any]) -> frozenset[int]:
     """The school years that a run's delivery speaks for; none where its scope is something else."""
     if SCHOOL_YEAR not in dataset.scope or not run.scope:

@@ -443,6 +443,14 @@ def release(key: str) -> RunSummary:
     return pipeline.release(CHILDREN, run_key=key)
 
 
+def test_below_a_data_set_without_semester_changes_it_begins_once_the_nightly_import_has_loaded(change: Place) -> None:
+    path = change.drop(csv_bytes(children(41)), age=4000)
+    assert change.run(night=FIRST, file=path, run_key="cli-by-hand").state == "loaded"
+    assert child_begins(change, "waits") == "run.waits_for_parent", "by hand it might as well have one"
+    assert change.night(csv_bytes(children(42)), night=FIRST, age=3000).state == "loaded"
+    assert child_begins(change, "waits") == "extracted"
+
+
 def test_what_depends_on_it_begins_before_and_after_a_release(change: Place) -> None:
     assert child_begins(change, "early") == "run.waits_for_parent"
     key = confirmed_half(change)

@@ -251,7 +251,7 @@ def _check_parents(dataset: Dataset, partition: str, kind: RunKind) -> None:
     """A night's import waits for its parents of the same night, and says so when one of them did not load.
 
     A nightly import begins once its parents are done. A semester change begins by the calendar and waits here, since
-    its parents load when people have looked at them.
+    its parents load when people have looked at them; a parent without one loads in its nightly import.
 
     Raises:
         NotArrived: a parent's semester change goes on, or a person decides about all of it.
@@ -263,6 +263,8 @@ def _check_parents(dataset: Dataset, partition: str, kind: RunKind) -> None:
         for parent in dataset.parents:
             strict = kind == "semester_change"
             run = import_log.parent_run(connection, parent.dataset, partition, kind if strict else "")
+            if strict and run is None:
+                run = import_log.without_semester_change(connection, parent.dataset, partition)
             if strict and (run is None or run.state not in import_log.FINAL or _may_be_released(connection, run)):
                 raise NotArrived(
                     f"{parent.dataset} of {partition} has not loaded yet; it waits for people.", rule_id=WAITS
