@@ -229,6 +229,13 @@ def test_the_owners_hear_of_what_has_changed_and_of_nothing_else(turn: Turn, tmp
     assert rows("select count(distinct checked_at) n from import_log.readiness") == [{"n": 3}]
 
 
+def test_the_turn_waits_for_no_mail(turn: Turn) -> None:
+    """The mail server is down: the mail waits, and the readiness stands for the question that follows."""
+    turn.rehearse(turn.half, turn.nights[0])
+    assert tell_readiness(turn.nights[0]).lines
+    assert rows("select sent_at from import_log.mail") == [{"sent_at": None}]
+
+
 # The turn
 
 
