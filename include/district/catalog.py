@@ -6,7 +6,7 @@ import difflib
 import runpy
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,6 +32,15 @@ def read_datasets(folder: Path) -> dict[str, Dataset]:
                 message = f"Data set {dataset.name} is declared in {path.name} and in another file; rename one."
                 raise DatasetError(message)
             found[dataset.name] = dataset
+    return found
+
+
+def importable_datasets(folder: Path) -> dict[str, Dataset]:
+    """Every data set that stands in the file of its name, as Airflow has it; a slip in a file stops that one alone."""
+    found: dict[str, Dataset] = {}
+    for path in sorted(folder.glob("*.py")):
+        with suppress(DatasetError):
+            found |= {dataset.name: dataset for dataset in _declared(path) if dataset.name == path.stem}
     return found
 
 

@@ -11,11 +11,15 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from district import import_log
+from district.catalog import UnknownDataset
 from district.database import clean_error, engine
 from district.dataset import Dataset, DatasetError
 from district.layout import LayoutError
 from district.run import ImportStopped
 from district.settings import SettingsError
+
+SLIPS = (DatasetError, LayoutError, SettingsError, UnknownDataset)
+"""About what people have declared, and written for them."""
 
 
 @contextmanager
@@ -30,8 +34,7 @@ def recorded(dataset: Dataset, run_key: str) -> Iterator[None]:
     except ImportStopped as stopped:
         _record(dataset, run_key, stopped)
         raise
-    except (DatasetError, LayoutError, SettingsError) as slip:
-        # About what people have declared, and written for them.
+    except SLIPS as slip:
         failure = ImportStopped(str(slip))
     except Exception as error:  # noqa: BLE001 - any exception may quote a row; only its kind goes on
         failure = ImportStopped(f"{dataset.name}: {_explained(error)}")

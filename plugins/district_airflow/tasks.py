@@ -187,7 +187,7 @@ def said(step: Callable[[], Result], run_key: str) -> Result:
 
     Raised outside of ``except``: Airflow logs an exception's context, which may hold a student's data.
     """
-    from district.trouble import place_of
+    from district.trouble import SLIPS, place_of
 
     failure: Exception
     try:
@@ -198,7 +198,7 @@ def said(step: Callable[[], Result], run_key: str) -> Result:
         failure = AirflowSkipException(str(stopped))
     except (Refused, Held, Blocked) as stopped:
         failure = AirflowFailException(str(stopped))
-    except ImportStopped as stopped:
+    except (ImportStopped, *SLIPS) as stopped:
         failure = AirflowException(str(stopped))
     except Exception as error:  # noqa: BLE001 - whatever it is, its text must not reach the log
         failure = AirflowException(

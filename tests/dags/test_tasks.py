@@ -18,8 +18,11 @@ from airflow.sdk.exceptions import (
 )
 
 from district import Column, Dataset, Files
+from district.catalog import UnknownDataset
+from district.dataset import DatasetError
+from district.layout import LayoutError
 from district.run import Blocked, Held, ImportStopped, Locked, NotArrived, Refused, RunSummary
-from district.settings import settings
+from district.settings import SettingsError, settings
 from district_airflow import tasks
 
 ZONE = ZoneInfo("America/Los_Angeles")
@@ -53,6 +56,13 @@ def test_a_lock_is_waited_for() -> None:
     with pytest.raises(AirflowException, match="the reason") as caught:
         tasks.said(lambda: stop(Locked("the reason")), "run 1")
     assert not isinstance(caught.value, AirflowFailException)
+
+
+@pytest.mark.parametrize("slip", [DatasetError, LayoutError, SettingsError, UnknownDataset])
+def test_a_slip_in_what_people_declare_is_said(slip: type[Exception]) -> None:
+    with pytest.raises(AirflowException, match=r"^clubs\.py cannot be read\.$") as caught:
+        tasks.said(lambda: stop(slip("clubs.py cannot be read.")), "run 1")
+    assert not isinstance(caught.value, AirflowFailException), "it is tried again, and may be mended by then"
 
 
 def test_the_text_of_an_unexpected_exception_stays_out_of_the_log() -> None:

@@ -201,6 +201,15 @@ def test_enrollments_left_open_count_once_the_year_is_over(turn: Turn) -> None:
     assert late.score == pytest.approx(1, abs=0.001)  # a grade that was corrected since
 
 
+def test_a_broken_file_stops_no_other_rehearsal(turn: Turn) -> None:
+    folder = turn.place / "dags"
+    shutil.copytree(settings().dags_folder, folder)
+    (folder / "clubs.py").write_text("1 / 0", encoding="utf-8")
+    shutil.copyfile(folder / "enrollment.py", folder / "enrollment_copy.py")
+    turn.patch.setenv("DISTRICT_DAGS_FOLDER", str(folder))
+    assert turn.rehearse(turn.half, turn.nights[0]).state == "loaded"
+
+
 def test_no_year_is_rehearsed_before_its_day(turn: Turn) -> None:
     turn.set_calendar(turn.whole)
     turn.send(next_year(turn.whole), to="next_year")

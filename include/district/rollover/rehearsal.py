@@ -12,7 +12,7 @@ from district import pipeline
 from district.calendar.model import SchoolYear
 from district.calendar.record import recorded_calendar
 from district.calendar.standing import rehearsal_day, years_with
-from district.catalog import read_datasets
+from district.catalog import importable_datasets
 from district.database import engine, sync_calendar
 from district.dataset import Dataset
 from district.extract.arriving import NEXT_YEAR
@@ -71,7 +71,7 @@ def rehearsed_year(connection: Connection, night: datetime.date) -> SchoolYear:
 
 def arrived(night: datetime.date) -> list[Dataset]:
     """The nightly data sets of which an extract lies in ``next_year/``, parents before their children."""
-    datasets = read_datasets(settings().dags_folder)
+    datasets = importable_datasets(settings().dags_folder)
     parents = {name: [parent.dataset for parent in dataset.parents] for name, dataset in datasets.items()}
     found = []
     for name in TopologicalSorter(parents).static_order():

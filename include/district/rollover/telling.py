@@ -30,7 +30,7 @@ def tell_readiness(night: datetime.date) -> Readiness:
             owners = sorted({line.owner for line in found.lines})
             subject = f"School year {found.school_year}: {found.score:.0%} ready"
             queue_text(connection, f"{begin}{earlier + 1}", owners, subject, as_text(found))
-    # The turn of the year waits for no mail server: the nightly digest sends what is left here, and is red until it can.
+    # The turn of the year waits for no mail server: the nightly digest sends what is left, and is red until it can.
     with suppress(ImportStopped):
         send_waiting()
     return found
