@@ -13,7 +13,7 @@ from district.calendar.model import SchoolYear
 from district.calendar.record import recorded_calendar
 from district.calendar.standing import rehearsal_day, years_with
 from district.catalog import importable_datasets
-from district.database import engine, sync_calendar
+from district.database import engine, prepare_alone, sync_calendar
 from district.dataset import Dataset
 from district.extract.arriving import NEXT_YEAR
 from district.extract.landing import find_delivery
@@ -37,6 +37,7 @@ def rehearse(night: datetime.date, *, run_key: str) -> list[RunSummary]:
     runs = [_rehearse_one(dataset, night, rehearsal_key(run_key)) for dataset in arrived(night)]
     if any(run.state in ("loaded", "unchanged") for run in runs):
         with engine().begin() as connection:
+            prepare_alone(connection)
             row = {"school_year": year.end_year, "rehearsed_since": night}
             connection.execute(insert(year_turn).values(row).on_conflict_do_nothing())
             sync_calendar(connection)
