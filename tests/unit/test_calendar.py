@@ -33,6 +33,22 @@ YEAR: dict[str, Any] = {
 }
 LATER: dict[str, Any] = {"end_year": 2028, "first_day": "2027-08-11", "last_day": "2028-05-25"}
 
+SITTING = {
+    "key": "spring", "assessment": "STATE", "school_year": 2027, "test_begin": "2027-04-12", "test_end": "2027-05-14",
+    "results_begin": "2027-06-14", "results_end": "2027-10-31",
+}  # fmt: skip
+GRADED = {"begin": "2025-12-14", "end": "2026-01-05"}
+
+
+def with_summers(*begins: str) -> dict[str, Any]:
+    """The year with summer terms of two weeks that begin on these days."""
+    days = [datetime.date.fromisoformat(begin) for begin in begins]
+    terms = [
+        {"code": f"U{n}", "type": "summer", "begin": str(day), "end": str(day + 14 * ONE_DAY)}
+        for n, day in enumerate(days, start=1)
+    ]
+    return {**YEAR, "terms": [*YEAR["terms"], *terms]}
+
 
 def days_around(facts: District) -> list[datetime.date]:
     """Every day from a quarter before the first school year to a quarter after the last."""
@@ -190,6 +206,65 @@ def test_events_change_what_a_day_is() -> None:
             {"calendar": {"blackouts": [{"begin": "2027-01-02", "end": "2027-01-01", "reason": "x"}]}},
             "calendar.blackouts.0: it ends on 2027-01-01, before it begins",
         ),
+        (
+            [with_summers("2026-09-01", "2027-12-01")],
+            {"calendar": {"semester_change": {"term_types": ["summer"]}}},
+            "the semester change from U1 to U2 of 2027 would go from 2027-05-25 to 2027-12-01; 150 nights are the most",
+        ),
+        (
+            [with_summers("2026-09-01", "2027-08-12"), LATER],
+            {},
+            "term U2 of 2027 ends on 2027-08-26, when 2028 has begun on 2027-08-11; correct one of them",
+        ),
+        (
+            [YEAR],
+            {"administrations": [{**SITTING, "test_end": "2027-04-01"}]},
+            "administration spring: testing ends on 2027-04-01, before it begins on 2027-04-12",
+        ),
+        (
+            [YEAR],
+            {"administrations": [{**SITTING, "results_end": "2026-10-31"}]},
+            "administration spring: the wait for its results ends on 2026-10-31, before it begins on 2027-06-14",
+        ),
+        (
+            [{**YEAR, "holidays": [*YEAR["holidays"], "2028-01-18"]}],
+            {},
+            "school year 2027 has a holiday on 2028-01-18, and goes from 2026-08-12 to 2027-05-26",
+        ),
+        (
+            [{**YEAR, "schools": [{"schools": ["0100"], "events": [{"date": "2026-08-11", "event": "make_up"}]}]}],
+            {},
+            "school year 2027 has an event on 2026-08-11 for 0100, and goes from",
+        ),
+        ([{**YEAR, "rehearsal_from": "2026-08-13"}], {}, "2027 is rehearsed from 2026-08-13, and turns on 2026-08-12"),
+        ([{**YEAR, "closes_on": "2027-05-01"}], {}, "2027 closes on 2027-05-01, and its last day is 2027-05-26"),
+        (
+            [{**YEAR, "terms": [{**YEAR["terms"][0], "grading": GRADED}, YEAR["terms"][1]]}],
+            {},
+            "term S1 goes from 2026-08-12 to 2026-12-18, and its grading from 2025-12-14 to 2026-01-05; correct one",
+        ),
+        (
+            [YEAR, LATER],
+            {"calendar": {"strictness": [{"name": "x", "around": "first_day", "days_after": 364, "scale": 2}]}},
+            "strictness window x: gates would be looser from 2026-08-12 to 2028-08-09 without a break; 366 days",
+        ),
+        (
+            [YEAR],
+            {
+                "calendar": {
+                    "strictness": [
+                        {"name": "x", "begin": "2026-01-01", "end": "2026-12-31", "scale": 2},
+                        {
+                            "name": "y",
+                            "begin": "2027-01-01",
+                            "end": "2027-01-02",
+                            "gates": {"children": {"withdrawn": 0.2}},
+                        },
+                    ]
+                }
+            },
+            "strictness window x and y: gates would be looser from 2026-01-01 to 2027-01-02 without a break",
+        ),
     ],
 )
 def test_a_slip_in_the_calendar_is_said_in_plain_words(
@@ -202,6 +277,19 @@ def test_a_slip_in_the_calendar_is_said_in_plain_words(
         _ = Settings(file=tmp_path / "district.yaml").district
     assert said in str(slip.value)
     assert "\n" not in str(slip.value)
+
+
+def test_what_a_calendar_may_well_hold() -> None:
+    """Holidays of the district outside of a school's own year, and the longest changes that settings may ask for."""
+    late = {"schools": ["0101"], "first_day": "2026-09-08", "terms": []}
+    quarters = [("2026-08-12", "2026-10-09"), ("2026-10-12", "2026-12-18"), ("2027-01-04", "2027-03-12"),
+                ("2027-03-15", "2027-05-26")]  # fmt: skip
+    terms = [{"code": f"Q{n}", "type": "quarter", "begin": b, "end": e} for n, (b, e) in enumerate(quarters, start=1)]
+    change = {"nights_before": 30, "nights_after": 30, "term_types": ["semester", "quarter"]}
+    stricter = {"name": "stricter", "around": "first_day", "days_after": 365, "scale": 0.5}
+    year = {**YEAR, "terms": [*YEAR["terms"], *terms], "holidays": [*YEAR["holidays"], "2026-09-07"], "schools": [late]}
+    facts = district([year, LATER], calendar={"semester_change": change, "strictness": [stricter]})
+    assert len(change_nights(facts)) > 200
 
 
 def test_the_command_shows_each_school() -> None:

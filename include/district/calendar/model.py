@@ -16,6 +16,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 ONE_DAY = datetime.timedelta(days=1)
 LONGEST_YEAR = 731
 """Days of the longest school year, one that is held over into the next included."""
+LATEST_GRADING = 180
+"""Days after the end of a term by which its marks are entered at the latest."""
 LONGEST_WINDOW = 366
 """Days for which a gate may differ without a break."""
 MOST_SCALE = 3.0
@@ -78,6 +80,16 @@ class Term(Days):
     code: Label
     type: TermType = "semester"
     grading: Days | None = None
+
+    @model_validator(mode="after")
+    def _is_graded_in_time(self) -> Self:
+        late = self.end + LATEST_GRADING * ONE_DAY
+        if self.grading and not self.begin <= self.grading.begin <= self.grading.end <= late:
+            raise ValueError(
+                f"term {self.code} goes from {self.begin} to {self.end}, and its grading from {self.grading.begin} to "
+                f"{self.grading.end}; correct one of them"
+            )
+        return self
 
     @property
     def marks_due(self) -> datetime.date:
@@ -230,6 +242,16 @@ class Administration(CalendarPart):
     results_begin: Day
     """From this day on, nightly until ``results_end``, its import looks for the state's file."""
     results_end: Day
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        for what, begin, end in (
+            ("testing", self.test_begin, self.test_end),
+            ("the wait for its results", self.results_begin, self.results_end),
+        ):
+            if end < begin:
+                raise ValueError(f"administration {self.key}: {what} ends on {end}, before it begins on {begin}")
+        return self
 
 
 class Blackout(Days):

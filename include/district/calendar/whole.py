@@ -20,6 +20,7 @@ from district.calendar.model import (
     check_known,
     check_once,
 )
+from district.calendar.slips import check_changes, check_days, check_strictness
 
 
 class School(CalendarPart):
@@ -52,6 +53,8 @@ class DistrictCalendar(CalendarPart):
         known = [name for school in self.schools for name in (school.school_id, *school.groups)]
         named = [name for year in self.school_years for dates in year.schools for name in dates.schools]
         check_known(named, known, "a school year names the unknown school or group")
+        for year in self.school_years:
+            check_days(year)
         for school in ("", *(school.school_id for school in self.schools)):
             who = f" of school {school}" if school else ""
             years = self.years_of(school)
@@ -64,8 +67,16 @@ class DistrictCalendar(CalendarPart):
                         f"school year {after.end_year}{who} begins on {after.turning_day}, "
                         f"and {before.end_year} ends on {before.last_day}; no school has two years at once"
                     )
+                for term in before.terms:
+                    if term.end >= after.first_day:
+                        raise ValueError(
+                            f"term {term.code} of {before.end_year}{who} ends on {term.end}, when {after.end_year} has "
+                            f"begun on {after.first_day}; correct one of them"
+                        )
             if [year.status for year in years].count("current") > 1:
                 raise ValueError(f"two school years{who} have the status current; leave it to one")
+        check_changes(self)
+        check_strictness(self)
         return self
 
     @cached_property

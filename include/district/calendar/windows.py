@@ -86,12 +86,13 @@ def blackout_on(district: DistrictCalendar, night: datetime.date, dataset: str =
 def strictness_on(district: DistrictCalendar, school_id: str, day: datetime.date) -> Strictness | None:
     """The strictness window that a school's day lies in; of several, the one that stands first in the file."""
     for window in district.calendar.strictness:
-        if any(begin <= day <= end for begin, end in _spans(window, district.years_of(school_id))):
+        if any(begin <= day <= end for begin, end in spans_of(window, district.years_of(school_id))):
             return window
     return None
 
 
-def _spans(window: Strictness, years: tuple[SchoolYear, ...]) -> Iterator[tuple[datetime.date, datetime.date]]:
+def spans_of(window: Strictness, years: tuple[SchoolYear, ...]) -> Iterator[tuple[datetime.date, datetime.date]]:
+    """From when to when a strictness window holds in these school years, both days included."""
     if window.begin and window.end:
         yield window.begin, window.end
     for year in years if window.around else ():
