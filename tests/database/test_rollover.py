@@ -287,13 +287,18 @@ def test_who_may_turn_the_year_when_and_with_what_reason(turn: Turn) -> None:
     turn.rehearse(turn.half, turn.nights[0])
     day = turn.first_day
     with engine().connect() as connection:
-        assert [waiting_turn(connection, night) for night in (day - ONE_DAY, day)] == [None, turn.year]
+        nights = (day - ONE_DAY, day, day + 366 * ONE_DAY)
+        assert [waiting_turn(connection, night) for night in nights] == [None, turn.year, None]
     for said, why in (
         ({"role": "assessment_lead"}, "needs the role data_person"),
         ({"person": " "}, "Give the name"),
         ({"reason": " "}, "Give a reason"),
         ({"reason": "It begins\udcff."}, "no text"),
         ({"night": day - ONE_DAY}, "at the earliest"),
+        (
+            {"night": day + 366 * ONE_DAY},
+            r"ends on .* before .*; give the night from which it is to be the current one",
+        ),
         ({}, "% ready, and 98% are asked for"),
     ):
         with pytest.raises(NotAllowed, match=why):

@@ -6,6 +6,7 @@ import datetime
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
+from district.calendar.model import Days
 from district.calendar.whole import DistrictCalendar
 from district.database import engine, prepare_alone, sync_calendar
 from district.review import words
@@ -22,21 +23,20 @@ def waiting_turn(connection: Connection, night: datetime.date) -> int | None:
     """The rehearsed school year that may be turned on a night; None where none waits, or its day has not come."""
     query = select(year_turn.c.school_year).where(year_turn.c.turned_on.is_(None)).order_by(year_turn.c.school_year)
     for year in connection.execute(query).scalars():
-        day = turning_day(settings().district, year)
-        if day is not None and day <= night:
+        days = turning_days(settings().district, year)
+        if days is not None and night in days:
             return int(year)
     return None
 
 
-def turning_day(calendar: DistrictCalendar, year: int) -> datetime.date | None:
-    """The first day on which a school year may be turned: that of the school that turns first."""
-    days = [
-        each.turning_day
-        for school_id in calendar.calendars
-        for each in calendar.years_of(school_id)
-        if each.end_year == year
+def turning_days(calendar: DistrictCalendar, year: int) -> Days | None:
+    """When a school year may be turned: from the turning day of the school that turns first until it ends."""
+    at_schools = [
+        each for school_id in calendar.calendars for each in calendar.years_of(school_id) if each.end_year == year
     ]
-    return min(days, default=None)
+    if not at_schools:
+        return None
+    return Days(begin=min(each.turning_day for each in at_schools), end=max(each.last_day for each in at_schools))
 
 
 def turn_year(
@@ -48,8 +48,8 @@ def turn_year(
     Returns what there was for the year.
 
     Raises:
-        NotAllowed: the role may not, no reason is given, its day has not come, it has turned already or was never
-            rehearsed, or it is not ready and nobody said that it turns all the same.
+        NotAllowed: the role may not, no reason is given, its day has not come or it is over, it has turned already or
+            was never rehearsed, or it is not ready and nobody said that it turns all the same.
     """
     person = words.name(person)
     if role != DATA_PERSON:
@@ -87,12 +87,16 @@ def _find(connection: Connection, year: int) -> Row[tuple[object, ...]] | None:
 
 
 def _check_waits(row: Row[tuple[object, ...]] | None, year: int, night: datetime.date) -> None:
-    day = turning_day(settings().district, year)
-    if day is None:
+    days = turning_days(settings().district, year)
+    if days is None:
         raise NotAllowed(f"The calendar does not have the school year {year}; add it to the settings file.")
     if row is None:
-        raise NotAllowed(f"{year} was not rehearsed: it turns by its date, on {day}, and nothing waits.")
+        raise NotAllowed(f"{year} was not rehearsed: it turns by its date, on {days.begin}, and nothing waits.")
     if row.turned_on is not None:
         raise NotAllowed(f"{year} turned on {row.turned_on} already.")
-    if night < day:
-        raise NotAllowed(f"{year} turns on {day} at the earliest; tonight is {night}.")
+    if night < days.begin:
+        raise NotAllowed(f"{year} turns on {days.begin} at the earliest; tonight is {night}.")
+    if night > days.end:
+        raise NotAllowed(
+            f"{year} ends on {days.end}, before {night}; give the night from which it is to be the current one."
+        )
