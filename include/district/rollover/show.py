@@ -19,8 +19,9 @@ def headline(found: Readiness) -> str:
     open_points = len([line for line in found.checklist if line.part])
     ready = len([score for score in found.schools.values() if score == 1])
     return (
-        f"School year {found.school_year} is {found.score:.0%} ready: {ready} of {len(found.schools)} schools have "
-        f"everything, {open_points} points are open."
+        f"School year {found.school_year} is {found.score:.0%} ready: {ready} of {_many(len(found.schools), 'school')} "
+        f"{'has' if ready == 1 else 'have'} everything, {_many(open_points, 'point')} "
+        f"{'is' if open_points == 1 else 'are'} open."
     )
 
 
@@ -36,10 +37,10 @@ def as_markdown(found: Readiness, shown: int = SHOWN) -> str:
     for school, score in worst[:shown]:
         parts = " | ".join(f"{found.part(school, part):.0%}" for part in PARTS)
         lines.append(f"| {school} | {score:.0%} | {parts} |")
-    lines += _more(len(worst), shown, "schools")
+    lines += _more(len(worst), shown, "school")
     if found.checklist:
         lines += ["", *(f"- {point(line)}" for line in found.checklist[:shown])]
-        lines += _more(len(found.checklist), shown, "points: `district readiness`")
+        lines += _more(len(found.checklist), shown, "point", ": `district readiness`")
     return "\n".join(lines)
 
 
@@ -50,7 +51,7 @@ def as_text(found: Readiness, shown: int = SHOWN) -> str:
             headline(found),
             "",
             *(f"- {point(line)}" for line in found.checklist[:shown]),
-            *_more(len(found.checklist), shown, "points: `district readiness`"),
+            *_more(len(found.checklist), shown, "point", ": `district readiness`"),
         ]
     )
 
@@ -114,5 +115,9 @@ def promotion(found: Readiness) -> dict[str, Counter[str]]:
     return dict(sorted(rows.items(), key=lambda item: order.get(item[0], len(order))))
 
 
-def _more(count: int, shown: int, what: str) -> list[str]:
-    return ["", f"and {count - shown:,} more {what}"] if count > shown else []
+def _more(count: int, shown: int, what: str, where: str = "") -> list[str]:
+    return ["", f"and {_many(count - shown, f'more {what}')}{where}"] if count > shown else []
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

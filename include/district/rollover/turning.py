@@ -61,8 +61,8 @@ def turn_year(
         found = assess(connection, year, night)
         if not found.ready and not although_not_ready:
             raise NotAllowed(
-                f"{year} is {found.score:.0%} ready, and {settings().ready_share:.0%} are asked for: "
-                f"{len(found.checklist)} points are open. See `district readiness`, or say that it turns all the same."
+                f"{year} is {found.score:.0%} ready, and {settings().ready_share:.0%} are asked for. "
+                "See `district readiness` for what is missing, or say that it turns all the same."
             )
         values = {
             "dataset": "",
