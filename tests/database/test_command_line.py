@@ -331,7 +331,7 @@ def test_a_decision_by_hand_releases_the_school(at: Place) -> None:
     assert (unknown.exit_code, "children has no run 99" in unknown.output) == (1, True)
 
 
-def test_a_semester_change_is_acknowledged_and_signed_by_hand(at: Place) -> None:
+def test_a_semester_change_is_acknowledged_and_confirmed_by_hand(at: Place) -> None:
     terms = [
         {"code": "S1", "begin": "2026-08-12", "end": "2026-11-19"},
         {"code": "S2", "begin": "2026-11-20", "end": "2027-05-26"},

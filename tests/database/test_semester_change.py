@@ -90,8 +90,8 @@ def know(rule_id: str, *, ceiling: int = 2, days: int = 30, **who: str) -> None:
     acknowledge(CHILDREN, rule_id, expires_on=until, ceiling=ceiling, **about)
 
 
-def sign(key: str, choice: Any = "approve", **who: str) -> None:
-    """Signs what is shown at this moment, or what ``shown`` names."""
+def answer(key: str, choice: Any = "approve", **who: str) -> None:
+    """Confirms what is shown at this moment, or what ``shown`` names."""
     about: Any = {**BEN, "reason": "Compared with the SIS, school by school.", "shown": shown(key), **who}
     with engine().connect() as connection:
         run = find_run(connection, CHILDREN, key)
@@ -123,8 +123,8 @@ def test_new_warnings_stop_it_and_two_people_let_it_through(change: Place) -> No
     assert stopped(key) == "semester_change.confirmation"
     assert change.table_hash() == before
     with pytest.raises(NotAllowed, match="Ann has acknowledged a warning of this run; a second person"):
-        sign(key, person=" Ann")
-    sign(key)
+        answer(key, person=" Ann")
+    answer(key)
     assert pipeline.load(CHILDREN, run_key=key).state == "loaded"
     assert change.table_hash() != before
     used = change.rows("select used_by, person, reason, sha256 from import_log.decision")[0]
@@ -135,7 +135,7 @@ def test_new_warnings_stop_it_and_two_people_let_it_through(change: Place) -> No
 def test_the_next_night_knows_what_was_acknowledged_up_to_its_ceiling(change: Place) -> None:
     key = judge(change, rows("0", "0"))
     know("children.fte_zero", ceiling=3)
-    sign(key)
+    answer(key)
     pipeline.load(CHILDREN, run_key=key)
     assert new(judge(change, rows("0", "0", "0"), SECOND)) == {}
     assert new(judge(change, rows("0", "0", "0", "0"), SECOND, "more")) == {"children.fte_zero": 4}
@@ -163,7 +163,7 @@ def test_without_a_new_warning_the_confirmation_is_still_asked(change: Place) ->
     key = judge(change, csv_bytes(children(41)))
     assert new(key) == {}
     assert stopped(key) == "semester_change.confirmation"
-    sign(key, **ANN)
+    answer(key, **ANN)
     assert pipeline.load(CHILDREN, run_key=key).inserted == 1
 
 
@@ -187,17 +187,17 @@ def test_without_a_new_warning_the_confirmation_is_still_asked(change: Place) ->
 def test_a_load_believes_the_record_alone(change: Place, forged: str) -> None:
     key = judge(change, rows("0"))
     know("children.fte_zero")
-    sign(key)
+    answer(key)
     before = change.table_hash()
     change.execute(forged)
     assert stopped(key) == "semester_change.confirmation"
     assert change.table_hash() == before
 
 
-def test_a_withdrawn_acknowledgement_stops_a_signed_load(change: Place) -> None:
+def test_a_withdrawn_acknowledgement_stops_a_confirmed_load(change: Place) -> None:
     key = judge(change, rows("0"))
     know("children.fte_zero")
-    sign(key)
+    answer(key)
     change.execute("update import_log.acknowledgement set ceiling = 0")
     assert stopped(key) == "semester_change.warnings"
 
@@ -205,29 +205,29 @@ def test_a_withdrawn_acknowledgement_stops_a_signed_load(change: Place) -> None:
 def test_a_rejected_confirmation_keeps_the_rows_and_the_run_is_over(change: Place) -> None:
     key = judge(change, csv_bytes(children(41)))
     before, mark = change.table_hash(), shown(key)
-    sign(key, "reject", reason="The office still works on S2.")
+    answer(key, "reject", reason="The office still works on S2.")
     assert stopped(key) == "semester_change.rejected"
     with pytest.raises(NotAllowed, match="Nothing of children waits for a confirmation"):
-        sign(key, shown=mark)
+        answer(key, shown=mark)
     assert change.table_hash() == before
 
 
 def test_a_rejection_takes_back_an_earlier_confirmation(change: Place) -> None:
     content = csv_bytes(children(41))
     key = judge(change, content)
-    sign(key)
-    sign(key, "reject", person="cat", role="data_person", reason="Sections of 0100 are wrong.")
+    answer(key)
+    answer(key, "reject", person="cat", role="data_person", reason="Sections of 0100 are wrong.")
     judge(change, content, key=key)
     assert shown(key), "the same file is asked about again"
     assert stopped(key) == "semester_change.confirmation"
-    sign(key, person="cat", role="data_person", reason="They are right after all.")
+    answer(key, person="cat", role="data_person", reason="They are right after all.")
     assert pipeline.load(CHILDREN, run_key=key).state == "loaded"
 
 
 def test_a_confirmation_counts_after_a_clear_where_nothing_else_would_load(change: Place) -> None:
     content = csv_bytes(children(41))
     key = judge(change, content)
-    sign(key)
+    answer(key)
     judge(change, content, key=key)
     asked = pending(CHILDREN, key)
     assert asked is not None
@@ -239,7 +239,7 @@ def test_a_confirmation_is_void_once_the_same_file_is_judged_otherwise(change: P
     content = rows("0", "0")
     key = judge(change, content)
     know("children.fte_zero")
-    sign(key)
+    answer(key)
     write_strict(change, [TERM], **{"children.fte_zero": "reject"})
     judge(change, content, key=key)
     asked = pending(CHILDREN, key)
@@ -254,12 +254,12 @@ def test_a_confirmation_is_for_what_was_shown(change: Place) -> None:
     judge(change, csv_bytes(children(42)), key=key)
     for choice in ("approve", "reject"):
         with pytest.raises(NotAllowed, match=r"children: what was shown of run . has changed"):
-            sign(key, choice, shown=before)
+            answer(key, choice, shown=before)
 
 
-def test_a_signed_load_does_what_was_signed_or_nothing(change: Place) -> None:
+def test_a_confirmed_load_does_what_was_confirmed_or_nothing(change: Place) -> None:
     key = judge(change, rows("0.8"))
-    sign(key)
+    answer(key)
     change.execute("update district.children set fte = 0.8 where student_id = '7000001'")
     before = change.table_hash()
     assert stopped(key) == "semester_change.changed"
@@ -267,7 +267,7 @@ def test_a_signed_load_does_what_was_signed_or_nothing(change: Place) -> None:
     with pytest.raises(Held, match="clear `validate` to have it looked at again"):
         pipeline.load(CHILDREN, run_key=key)
     pipeline.validate(CHILDREN, run_key=key)
-    sign(key)
+    answer(key)
     assert pipeline.load(CHILDREN, run_key=key).state == "loaded"
 
 
@@ -282,7 +282,7 @@ def test_a_signed_load_does_what_was_signed_or_nothing(change: Place) -> None:
 def test_who_may_confirm(change: Place, what: dict[str, str], said: str) -> None:
     key = judge(change, csv_bytes(children(41)))
     with pytest.raises(NotAllowed, match=said):
-        sign(key, **what)
+        answer(key, **what)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_a_promoted_warning_rejects_its_rows(change: Place) -> None:
     write_strict(change, [TERM], **{"children.fte_zero": "reject"})
     key = judge(change, rows("0", "0"))
     assert new(key) == {}
-    sign(key)
+    answer(key)
     assert pipeline.load(CHILDREN, run_key=key).rejected == 2
 
 
@@ -376,7 +376,7 @@ def test_a_file_that_the_night_has_loaded_is_judged_again_by_the_stricter_suite(
     assert new(key) == {"children.in_change": 1, "file.unchanged": 1}
     know("children.in_change")
     know("file.unchanged")
-    sign(key)
+    answer(key)
     assert pipeline.load(CHILDREN, run_key=key).state == "loaded"
     change.drop(content, age=3600)
     again = pipeline.extract(CHILDREN, partition="2026-11-23", run_key="again", kind="semester_change")
@@ -423,7 +423,7 @@ def confirmed_half(place: Place) -> str:
     key = judge(place, csv_bytes(half))
     for rule_id, count in new(key).items():
         know(rule_id, ceiling=count)
-    sign(key)
+    answer(key)
     pipeline.load(CHILDREN, run_key=key)
     return key
 
@@ -464,7 +464,7 @@ def test_what_depends_on_it_waits_while_a_person_decides_about_all_of_it(change:
     few["meta"] = {**FTE_RULE["meta"], "rule_id": "children.few", "on_fail": "hold"}
     write_strict(change, [TERM, few])
     key = judge(change, rows("0.8"))
-    sign(key)
+    answer(key)
     assert pipeline.load(CHILDREN, run_key=key).state == "held"
     assert child_begins(change, "waits") == "run.waits_for_parent"
     assert release(key).state == "loaded"
@@ -473,13 +473,13 @@ def test_what_depends_on_it_waits_while_a_person_decides_about_all_of_it(change:
 
 def test_what_depends_on_it_is_blocked_once_nobody_decides_any_more(change: Place) -> None:
     key = judge(change, csv_bytes(children(41)))
-    sign(key, "reject")
+    answer(key, "reject")
     assert child_begins(change, "blocked") == "run.blocked"
 
 
 def test_a_nightly_run_that_steps_aside_hides_no_semester_change(change: Place) -> None:
     key = judge(change, csv_bytes(children(41)))
-    sign(key)
+    answer(key)
     assert change.night(csv_bytes(children(41)), night=FIRST, steps_aside=True, age=3000).state == "aside"
     assert child_begins(change, "waits") == "run.waits_for_parent"
     assert pipeline.load(CHILDREN, run_key=key).state == "loaded"

@@ -50,7 +50,7 @@ def test_each_new_warning_is_asked_about(changed: Changed) -> None:
         assert [each["id"] for each in asked["assigned_users"]] == [PERSON]
 
 
-def test_a_second_person_signs_off(term_live: Live, changed: Changed) -> None:
+def test_a_second_person_confirms(term_live: Live, changed: Changed) -> None:
     assert "403" in changed.refused
     for name in CHANGING:
         assert [each["id"] for each in changed.confirmed[name]["assigned_users"]] == [SECOND]

@@ -43,7 +43,7 @@ def confirm(
     After a rejection it does not load; the newest word alone counts.
 
     Raises:
-        NotAllowed: the role may not sign, the name or reason does not do, a warning is new, the person has
+        NotAllowed: the role may not confirm, the name or reason does not do, a warning is new, the person has
             acknowledged one, or what was shown has changed since.
     """
     person, roles = words.name(person), confirming_roles(dataset)

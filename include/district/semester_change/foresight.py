@@ -1,4 +1,4 @@
-"""What a load would do to each school is looked at before anybody signs for it: the checks of a semester change."""
+"""What a load would do to each school is looked at before anybody confirms it: the checks of a semester change."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def warnings_as_markdown(waiting: Pending) -> str:
 
 
 def change_as_markdown(waiting: Pending) -> str:
-    """What a second person signs for, as the body of a required action."""
+    """What a second person confirms, as the body of a required action."""
     lines = [
         f"{_about(waiting)} What the load would do:",
         "",
