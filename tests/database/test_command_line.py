@@ -265,7 +265,8 @@ def test_an_import_by_hand_goes_round_the_calendar_only_when_it_is_told_to(at: P
     before = at.rows("select count(*) as runs from import_log.import_run")
     refused = run("import", "children", path, "--partition", night)
     assert refused.exit_code == 1
-    assert {"semester change": "It is semester change", "blackout": "The SIS moves"}[why] in refused.output
+    said = {"semester change": "where its DAG file has one, children_semester_change", "blackout": "The SIS moves"}
+    assert said[why] in refused.output
     assert "add --although-aside" in refused.output
     assert at.rows("select count(*) as runs from import_log.import_run") == before
     assert run("check", "children", path, "--partition", night).exit_code == 0
