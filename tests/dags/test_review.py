@@ -67,7 +67,7 @@ class Airflow:
         self.store: dict[str, str] = {}
         ti = SimpleNamespace(id="1", xcom_push=self.xcom.__setitem__)
         run = SimpleNamespace(dag_id=CHILDREN.name, run_id=KEY, partition_key=NIGHT, run_type="scheduled")
-        store = SimpleNamespace(get=self.store.get, set=self.store.__setitem__)
+        store = SimpleNamespace(get=self.store.get, set=self.store.__setitem__, delete=self.store.__delitem__)
         self.context: Any = {"ti": ti, "task_instance": ti, "run_id": KEY, "dag_run": run, "task_state_store": store}
         self.context["outlet_events"] = self
 
@@ -318,6 +318,32 @@ def test_a_night_that_was_cleared_asks_about_its_own_rows_and_not_about_an_earli
     held.write_suite([FTE_RULE])
     held.night(csv_bytes(CUT[:-2]), run_key=KEY)
     assert "Too few rows" not in airflow.ask()["body"]
+
+
+@pytest.mark.parametrize("then", ["held", "rejected", "loaded"])
+def test_a_run_that_was_held_as_a_whole_and_finds_another_file_is_asked_about_and_not_its_earlier_release(
+    then: str, place: Place, airflow: Airflow
+) -> None:
+    place.write_suite([FTE_RULE, TOO_FEW])
+    assert place.night(csv_bytes(CUT), run_key=KEY).state == "held"
+    airflow.ask()
+    airflow.answer("Approve")
+    place.write_suite([{**FTE_RULE, "severity": "warning"}, TOO_FEW])
+    with pytest.raises(AirflowFailException, match="The release is held"):
+        tasks.release(CHILDREN)
+    if then != "held":
+        airflow.ask()
+        airflow.answer("Reject" if then == "rejected" else "Approve")
+    if then == "loaded":
+        assert tasks.release(CHILDREN)["state"] == "loaded"
+    # The file was wrong: the task `extract` is cleared, and the run finds another.
+    assert place.night(csv_bytes(CUT[:50]), run_key=KEY).state == "held"
+    (run,) = place.rows("select id from import_log.import_run where run_key = :key", key=KEY)
+    assert f"run {run['id']};" in airflow.ask()["body"]
+    airflow.answer("Reject", reason="Nor this one.")
+    assert "Then released" not in airflow.xcom["note"]
+    with pytest.raises(AirflowSkipException, match="Nor this one"):
+        tasks.release(CHILDREN)
 
 
 def test_the_summary_of_a_release_is_counts(held: Place, airflow: Airflow) -> None:

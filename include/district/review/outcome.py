@@ -48,7 +48,7 @@ def asked_key(dataset: Dataset, run_key: str) -> str:
     with engine().connect() as connection:
         run = import_log.find_run(connection, dataset, run_key)
         while run is not None:
-            released = release_of(connection, run.id)
+            released = release_of(connection, run)
             if released is None or find_outcome(connection, released.id) is None:
                 return str(run.run_key)
             run = released
@@ -62,9 +62,11 @@ def outcome_of(dataset: Dataset, run_key: str) -> Outcome | None:
         return None if run is None else find_outcome(connection, run.id)
 
 
-def release_of(connection: Connection, run_id: int) -> Row[Any] | None:
-    """The newest run that released what a run held."""
-    query = select(import_run).where(import_run.c.about_id == run_id, import_run.c.kind == "release")
+def release_of(connection: Connection, run: Row[Any]) -> Row[Any] | None:
+    """The newest run that released what a run held; None where it has begun anew since, perhaps with another file."""
+    query = select(import_run).where(
+        import_run.c.about_id == run.id, import_run.c.kind == "release", import_run.c.started_at > run.started_at
+    )
     return connection.execute(query.order_by(import_run.c.id.desc()).limit(1)).first()
 
 
