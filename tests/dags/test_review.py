@@ -184,6 +184,11 @@ def test_an_answer_that_does_not_count_is_refused_and_the_question_comes_back(
     assert airflow.ask()["body"].startswith(f"**The last answer was refused.** {person}: ")
     airflow.answer("Approve")
     assert [made[1] for made in decisions(held)] == [PERSON]
+    # Another question of the same task: its answers have not been refused.
+    held.write_suite([FTE_RULE, TOO_FEW])
+    with pytest.raises(AirflowFailException, match="The release is held"):
+        tasks.release(CHILDREN)
+    assert "refused" not in airflow.ask()["body"]
 
 
 def test_a_rejection_skips_the_release_and_says_who_and_why(held: Place, airflow: Airflow) -> None:
