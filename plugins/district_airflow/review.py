@@ -110,14 +110,13 @@ class ReviewOperator(AskingOperator):
 
 
 def expire_holds() -> None:
-    """Ends what nobody decided about in time, and reminds by mail; a mail that cannot be sent now waits."""
+    """Ends what nobody decided about or released in time, by mail; a mail that cannot be sent now waits."""
     from district.database import engine
-    from district.notify.mail import send_waiting
-    from district.review.holds import expire
+    from district.notify.mail import remind, send_waiting
 
     with engine().begin() as connection:
-        expired = expire(connection)
-    if expired:
+        reminded = remind(connection)
+    if reminded:
         try:
             send_waiting()
         except ImportStopped as stopped:

@@ -17,7 +17,7 @@ from district.demo.postgres import Server
 from district.run import RunSummary
 from district_airflow import tasks
 from district_airflow.asking import AnswerRefused
-from district_airflow.review import ReviewOperator
+from district_airflow.review import ReviewOperator, expire_holds
 from importing import CHILDREN, FTE_RULE, NIGHT, Place, children, csv_bytes, working_in
 
 KEY = "scheduled__2026-11-19"
@@ -214,6 +214,16 @@ def test_without_an_answer_in_time_the_rows_stay_and_the_run_is_red(held: Place,
     assert len(held.rows("select 1 from import_log.mail where key like 'reminder%'")) == 1
     with pytest.raises(AirflowFailException, match="Nobody decided in time"):
         operator().execute(airflow.context)
+
+
+def test_an_approval_that_was_not_released_in_time_is_told_as_one(held: Place, airflow: Airflow) -> None:
+    airflow.ask()
+    airflow.answer("Approve")
+    held.execute("update import_log.decision set expires_at = now() - interval '1 minute'")
+    expire_holds()
+    for task in (lambda: operator().execute(airflow.context), lambda: tasks.release(CHILDREN)):
+        with pytest.raises(AirflowFailException, match=f"Approved by {PERSON}.*It was not released in time"):
+            task()
 
 
 def test_airflow_s_clock_may_be_ahead(held: Place, airflow: Airflow) -> None:

@@ -17,7 +17,7 @@ from district.tables import import_run
 State = Literal["approved", "open", "expired", "superseded", "rejected"]
 # Of several holds of a run, the first of these says how the run stands.
 _ORDER: tuple[State, ...] = ("open", "approved", "expired", "superseded", "rejected")
-_WORDS = {"approve": "approved", "reject": "rejected", "without": "loaded without the held schools"}
+_WORDS = {"approve": "approved", "reject": "rejected", "without": "let through without the held schools"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +35,14 @@ class Outcome:
         """For people: a run's note, a task that is skipped."""
         if self.state == "open":
             return "What is held waits for a person."
-        if self.state == "expired":
-            return "Nobody decided in time: what was held stays out, and the rows of before stay."
         if self.state == "superseded":
             return "A newer delivery has come in place of what was held."
+        stays = "What was held stays out, and the table keeps the rows that it has."
+        if not self.choice:
+            return f"Nobody decided in time. {stays}"
         reason = self.reason if self.reason.endswith((".", "!", "?")) else f"{self.reason}."
-        return f"{_WORDS[self.choice].capitalize()} by {self.person} ({self.role}): {reason}"
+        said = f"{_WORDS[self.choice].capitalize()} by {self.person} ({self.role}): {reason}"
+        return f"{said} It was not released in time. {stays}" if self.state == "expired" else said
 
 
 def asked_key(dataset: Dataset, run_key: str) -> str:
@@ -83,6 +85,6 @@ def find_outcome(connection: Connection, run_id: int) -> Outcome | None:
     if not rows:
         return None
     first = rows[0]
-    if first.choice is None or first.state not in ("approved", "rejected"):
+    if first.choice is None:
         return Outcome(state=first.state)
     return Outcome(state=first.state, choice=first.choice, person=first.person, role=first.role, reason=first.reason)
