@@ -105,13 +105,16 @@ def confirm(
 ) -> None:
     """Confirm a semester change as the second person; clear its task `confirm` in Airflow, and it loads."""
     from district.review.decisions import run_key_of
+    from district.run import NotAllowed
     from district.semester_change.confirmation import confirm as record
     from district.semester_change.confirmation import confirming_role
     from district.semester_change.question import change_as_markdown, pending
 
     known = find_dataset(dataset, settings().dags_folder)
     waiting = pending(known, run_key_of(known, run))
-    if waiting is not None and not shown:
+    if waiting is None:
+        raise NotAllowed(f"Nothing of {dataset} waits for a confirmation in run {run}.")
+    if not shown:
         typer.echo(f"{change_as_markdown(waiting)}\n\nTo answer this, add `--shown {waiting.shown}`.")
         raise typer.Exit(1)
     role = confirming_role(person, known)
