@@ -9,10 +9,11 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from district.calendar.whole import DistrictCalendar
 from district.database import engine, prepare_alone, sync_calendar
 from district.review import words
-from district.review.tables import decision, year_turn
+from district.review.tables import decision
 from district.rollover.readiness import Readiness, assess
 from district.run import NotAllowed
 from district.settings import DATA_PERSON, settings
+from district.tables import year_turn
 
 NOT_READY = "without"
 """How a decision to turn a year that is not ready is recorded: without what is missing."""
