@@ -35,7 +35,7 @@ decision = Table(
     Column("rules", Text, nullable=False, server_default=text("''"), comment="Of the run that was looked at."),
     Column("shown", Text, nullable=False, server_default=text("''"), comment="The mark of what was shown of the run."),
     Column("kind", Text, nullable=False, comment="review, confirmation, year or undo."),
-    Column("choice", Text, nullable=False, comment="approve, reject or without."),
+    Column("choice", Text, nullable=False, comment="approve, reject or without; of a year: although_not_ready."),
     Column(
         "schools",
         JSONB,
