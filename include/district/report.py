@@ -217,7 +217,7 @@ def _counts(run: Row[Any]) -> str:
 
 def _then(connection: Connection, run: Row[Any]) -> Iterator[str]:
     """What became of what a run held: a person's word, its release, and what became of what that held."""
-    outcome, released = find_outcome(connection, run.id), release_of(connection, run.id)
+    outcome, released = find_outcome(connection, run.id), release_of(connection, run)
     if outcome is not None:
         yield outcome.sentence
     if released is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -18,6 +19,11 @@ from district.calendar.whole import DistrictCalendar
 PROJECT = Path(__file__).resolve().parents[2]
 DATA_PERSON = "data_person"
 """The role that may decide about every data set."""
+
+
+def roles_for(owner: str) -> tuple[str, ...]:
+    """The roles that may decide about a data set of this owner's."""
+    return tuple(dict.fromkeys((owner, DATA_PERSON)))
 
 
 class SettingsError(ValueError):
@@ -51,14 +57,14 @@ class District(DistrictCalendar):
                     raise ValueError(f"{person} has the role {role}, which is not among the roles above")
         return self
 
-    def role_of(self, person: str, owner: str) -> str:
-        """The role by which a person may decide about a data set of ``owner``'s; empty where there is none."""
+    def role_of(self, person: str, roles: Collection[str]) -> str:
+        """The first of these roles that a person has; empty where there is none."""
         held = self.people.get(person, ())
-        return next((role for role in (owner, DATA_PERSON) if role in held), "")
+        return next((role for role in roles if role in held), "")
 
-    def deciders(self, owner: str) -> list[str]:
-        """Those who may decide about a data set of ``owner``'s, by the name with which they sign in."""
-        return [person for person in self.people if self.role_of(person, owner)]
+    def deciders(self, roles: Collection[str]) -> list[str]:
+        """Those who have one of these roles, by the name with which they sign in."""
+        return [person for person in self.people if self.role_of(person, roles)]
 
     def today(self) -> datetime.date:
         """Today's date in the district's own time zone."""

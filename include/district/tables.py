@@ -271,6 +271,32 @@ administration = Table(
 
 CALENDAR = (calendar_date, school_date, school_year, session, administration)
 
+readiness = Table(
+    "readiness",
+    metadata,
+    identity(),
+    Column("checked_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("school_year", Integer, nullable=False),
+    Column("school_id", Text, nullable=False),
+    Column("check", Text, nullable=False),
+    Column("share", Numeric, nullable=False, comment="Of what the check asks for: 0 to 1."),
+    Column("missing", BigInteger, nullable=False, server_default=text("0")),
+    Column("what", Text, nullable=False, server_default=text("''"), comment="What is missing, and what to do."),
+    Column("owner", Text, nullable=False),
+    Index("readiness_by_year", "school_year", "checked_at"),
+    comment="How much of next year's data is there, by school and check.",
+)
+
+year_turn = Table(
+    "year_turn",
+    metadata,
+    Column("school_year", Integer, primary_key=True, autoincrement=False),
+    Column("rehearsed_since", Date, nullable=False, comment="The first night of its rehearsal."),
+    Column("turned_on", Date, comment="From this night on it is the current year; empty: it waits."),
+    Column("decision_id", ForeignKey(f"{IMPORT_LOG}.decision.id")),
+    comment="School years that were rehearsed: they begin when a person says so, and not before their day.",
+)
+
 _TYPES: dict[str, type[TypeEngine[Any]]] = {
     "text": Text,
     "integer": BigInteger,

@@ -77,10 +77,14 @@ class AskingOperator(HITLOperator):
 
         The answer is about this import run and what is ``shown`` of it, by its mark, whatever it has become by then.
         """
-        context["task_state_store"].set(SHOWN, f"{run_id} {shown}")
+        store = context["task_state_store"]
+        store.set(SHOWN, f"{run_id} {shown}")
         self.subject = subject
-        refused = context["task_state_store"].get(REFUSED)
-        told = [f"**The last answer was refused.** {refused}"] if refused else []
+        told = []
+        if refused := store.get(REFUSED):
+            told = [f"**The last answer was refused.** {refused}"]
+            # Told once: the store outlives this question, and the task may be cleared to ask another.
+            store.delete(REFUSED)
         self.body = "\n\n".join([*told, *body])
         self.assigned_users = [{"id": name, "name": name} for name in (people if knows_people() else ())]
         self.response_timeout = until - datetime.datetime.now(datetime.UTC)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from district.settings import settings
+from district.settings import roles_for, settings
 from district_airflow import tasks
 from district_airflow.asking import Answer, AskingOperator, reason_field
 
@@ -55,7 +55,7 @@ class AcknowledgeOperator(AskingOperator):
             context,
             subject=f"{self.dataset.name} {waiting.run.partition}: {subject}",
             body=[_warnings(waiting)],
-            people=settings().district.deciders(self.dataset.owner),
+            people=settings().district.deciders(roles_for(self.dataset.owner)),
             until=waiting.until,
             fields=fields,
             run_id=waiting.run.id,
@@ -72,7 +72,7 @@ class AcknowledgeOperator(AskingOperator):
             _give_up(self.dataset, context, "Nobody acknowledged the new warnings in time.", "semester_change.warnings")
         answer = self.answer_of(context, event)
         waiting = _pending(self.dataset, context)
-        role = settings().district.role_of(answer.person, self.dataset.owner)
+        role = settings().district.role_of(answer.person, roles_for(self.dataset.owner))
         self.record(context, answer.person, lambda: _acknowledge(self.dataset, waiting, answer, role))
         return {"person": answer.person}
 
@@ -105,11 +105,8 @@ class ConfirmOperator(AskingOperator):
         return self._ask(context, waiting, confirming_roles(self.dataset))
 
     def _ask(self, context: Context, waiting: Pending, roles: Collection[str]) -> NoReturn:
-        from district.semester_change.confirmation import confirming_role
-
         known = set(waiting.acknowledged.values())
-        confirmers = [name for name in settings().district.people if confirming_role(name, self.dataset)]
-        people = [name for name in confirmers if name not in known]
+        people = [name for name in settings().district.deciders(roles) if name not in known]
         may = f"May confirm: {', '.join(people) or 'nobody yet: see `people` in the settings'}."
         _ask_by_mail(waiting, roles, "confirm", "it is to be confirmed by a second person")
         self.ask(

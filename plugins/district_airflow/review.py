@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from district.links import run_url
 from district.run import ImportStopped
-from district.settings import settings
+from district.settings import roles_for, settings
 from district_airflow.asking import AskingOperator, reason_field
 from district_airflow.tasks import leave_note, said
 
@@ -69,14 +69,14 @@ class ReviewOperator(AskingOperator):
             context,
             subject=f"{self.dataset.name} {review.partition}: {what} held",
             body=[as_markdown(review), self._terms(context)],
-            people=settings().district.deciders(self.dataset.owner),
+            people=settings().district.deciders(roles_for(self.dataset.owner)),
             until=review.expires_at,
             run_id=review.run_id,
             shown=review.shown,
         )
 
     def _terms(self, context: Context) -> str:
-        people = settings().district.deciders(self.dataset.owner)
+        people = settings().district.deciders(roles_for(self.dataset.owner))
         who = ", ".join(people) or f"nobody yet: add who has the role {self.dataset.owner} to `people` in the settings"
         run = context["dag_run"]
         return (
@@ -96,7 +96,7 @@ class ReviewOperator(AskingOperator):
             return self.execute(context)
         answer = self.answer_of(context, event)
         choice = CHOICES[answer.option]
-        role = settings().district.role_of(answer.person, self.dataset.owner)
+        role = settings().district.role_of(answer.person, roles_for(self.dataset.owner))
         about: Any = {
             "shown": answer.shown,
             "choice": choice,
@@ -110,14 +110,13 @@ class ReviewOperator(AskingOperator):
 
 
 def expire_holds() -> None:
-    """Ends what nobody decided about in time, and reminds by mail; a mail that cannot be sent now waits."""
+    """Ends what nobody decided about or released in time, by mail; a mail that cannot be sent now waits."""
     from district.database import engine
-    from district.notify.mail import send_waiting
-    from district.review.holds import expire
+    from district.notify.mail import remind, send_waiting
 
     with engine().begin() as connection:
-        expired = expire(connection)
-    if expired:
+        reminded = remind(connection)
+    if reminded:
         try:
             send_waiting()
         except ImportStopped as stopped:

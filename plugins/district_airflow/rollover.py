@@ -85,7 +85,7 @@ class TurnOperator(AskingOperator):
         found = _waiting(context)
         if found is None:
             raise AirflowSkipException("No school year is to be turned tonight.")
-        people = settings().district.deciders(DATA_PERSON)
+        people = settings().district.deciders([DATA_PERSON])
         self.options = [TURN if found.ready else TURN_ALL_THE_SAME, NOT_YET]
         terms = (
             "Turning makes it the current school year from tonight on, and changes no row. "
@@ -115,7 +115,7 @@ class TurnOperator(AskingOperator):
         found = _waiting(context)
         if found is None:
             raise AirflowSkipException("The school year has been turned meanwhile.")
-        role = settings().district.role_of(answer.person, DATA_PERSON)
+        role = settings().district.role_of(answer.person, [DATA_PERSON])
 
         def turn() -> None:
             turn_year(

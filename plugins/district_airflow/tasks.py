@@ -117,6 +117,8 @@ def release(dataset: Dataset, *, tells: bool = True) -> dict[str, Any]:
     outcome = said(lambda: outcome_of(dataset, key), run.run_id)
     if outcome is not None and outcome.state == "rejected":
         raise AirflowSkipException(outcome.sentence)
+    if outcome is not None and outcome.state in ("expired", "superseded"):
+        raise AirflowFailException(outcome.sentence)
     if outcome is None or outcome.state != "approved":
         raise AirflowFailException("Nobody has let this through: nothing is loaded. Clear `review` to ask again.")
     summary = said(lambda: pipeline.release(dataset, run_key=key), run.run_id).as_dict()

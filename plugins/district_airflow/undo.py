@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from district.settings import settings
+from district.settings import roles_for, settings
 from district_airflow.imports import declared_in, task_defaults
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def undo_as(person: str, params: dict[str, Any], run_id: str) -> Undone:
         dataset,
         params["run"],
         person=person,
-        role=settings().district.role_of(person, dataset.owner),
+        role=settings().district.role_of(person, roles_for(dataset.owner)),
         reason=params["reason"],
         keep_later=params["keep_later"],
         run_key=f"undo-{run_id}",

@@ -72,7 +72,7 @@ class Airflow:
             id="1", xcom_push=self.note.__setitem__, get_task_states=lambda **_: states, try_number=1, max_tries=0
         )
         run = SimpleNamespace(dag_id="children_semester_change", run_id=KEY, partition_key=NIGHT, run_type="scheduled")
-        store = SimpleNamespace(get=self.store.get, set=self.store.__setitem__)
+        store = SimpleNamespace(get=self.store.get, set=self.store.__setitem__, delete=self.store.__delitem__)
         self.context: Any = {"ti": ti, "task_instance": ti, "run_id": KEY, "dag_run": run, "task_state_store": store}
 
     def judge(self, place: Place, *fte: str) -> None:

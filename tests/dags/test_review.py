@@ -17,7 +17,7 @@ from district.demo.postgres import Server
 from district.run import RunSummary
 from district_airflow import tasks
 from district_airflow.asking import AnswerRefused
-from district_airflow.review import ReviewOperator
+from district_airflow.review import ReviewOperator, expire_holds
 from importing import CHILDREN, FTE_RULE, NIGHT, Place, children, csv_bytes, working_in
 
 KEY = "scheduled__2026-11-19"
@@ -67,7 +67,7 @@ class Airflow:
         self.store: dict[str, str] = {}
         ti = SimpleNamespace(id="1", xcom_push=self.xcom.__setitem__)
         run = SimpleNamespace(dag_id=CHILDREN.name, run_id=KEY, partition_key=NIGHT, run_type="scheduled")
-        store = SimpleNamespace(get=self.store.get, set=self.store.__setitem__)
+        store = SimpleNamespace(get=self.store.get, set=self.store.__setitem__, delete=self.store.__delitem__)
         self.context: Any = {"ti": ti, "task_instance": ti, "run_id": KEY, "dag_run": run, "task_state_store": store}
         self.context["outlet_events"] = self
 
@@ -184,6 +184,11 @@ def test_an_answer_that_does_not_count_is_refused_and_the_question_comes_back(
     assert airflow.ask()["body"].startswith(f"**The last answer was refused.** {person}: ")
     airflow.answer("Approve")
     assert [made[1] for made in decisions(held)] == [PERSON]
+    # Another question of the same task: its answers have not been refused.
+    held.write_suite([FTE_RULE, TOO_FEW])
+    with pytest.raises(AirflowFailException, match="The release is held"):
+        tasks.release(CHILDREN)
+    assert "refused" not in airflow.ask()["body"]
 
 
 def test_a_rejection_skips_the_release_and_says_who_and_why(held: Place, airflow: Airflow) -> None:
@@ -209,6 +214,16 @@ def test_without_an_answer_in_time_the_rows_stay_and_the_run_is_red(held: Place,
     assert len(held.rows("select 1 from import_log.mail where key like 'reminder%'")) == 1
     with pytest.raises(AirflowFailException, match="Nobody decided in time"):
         operator().execute(airflow.context)
+
+
+def test_an_approval_that_was_not_released_in_time_is_told_as_one(held: Place, airflow: Airflow) -> None:
+    airflow.ask()
+    airflow.answer("Approve")
+    held.execute("update import_log.decision set expires_at = now() - interval '1 minute'")
+    expire_holds()
+    for task in (lambda: operator().execute(airflow.context), lambda: tasks.release(CHILDREN)):
+        with pytest.raises(AirflowFailException, match=f"Approved by {PERSON}.*It was not released in time"):
+            task()
 
 
 def test_airflow_s_clock_may_be_ahead(held: Place, airflow: Airflow) -> None:
@@ -318,6 +333,32 @@ def test_a_night_that_was_cleared_asks_about_its_own_rows_and_not_about_an_earli
     held.write_suite([FTE_RULE])
     held.night(csv_bytes(CUT[:-2]), run_key=KEY)
     assert "Too few rows" not in airflow.ask()["body"]
+
+
+@pytest.mark.parametrize("then", ["held", "rejected", "loaded"])
+def test_a_run_that_was_held_as_a_whole_and_finds_another_file_is_asked_about_and_not_its_earlier_release(
+    then: str, place: Place, airflow: Airflow
+) -> None:
+    place.write_suite([FTE_RULE, TOO_FEW])
+    assert place.night(csv_bytes(CUT), run_key=KEY).state == "held"
+    airflow.ask()
+    airflow.answer("Approve")
+    place.write_suite([{**FTE_RULE, "severity": "warning"}, TOO_FEW])
+    with pytest.raises(AirflowFailException, match="The release is held"):
+        tasks.release(CHILDREN)
+    if then != "held":
+        airflow.ask()
+        airflow.answer("Reject" if then == "rejected" else "Approve")
+    if then == "loaded":
+        assert tasks.release(CHILDREN)["state"] == "loaded"
+    # The file was wrong: the task `extract` is cleared, and the run finds another.
+    assert place.night(csv_bytes(CUT[:50]), run_key=KEY).state == "held"
+    (run,) = place.rows("select id from import_log.import_run where run_key = :key", key=KEY)
+    assert f"run {run['id']};" in airflow.ask()["body"]
+    airflow.answer("Reject", reason="Nor this one.")
+    assert "Then released" not in airflow.xcom["note"]
+    with pytest.raises(AirflowSkipException, match="Nor this one"):
+        tasks.release(CHILDREN)
 
 
 def test_the_summary_of_a_release_is_counts(held: Place, airflow: Airflow) -> None:

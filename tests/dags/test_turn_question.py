@@ -30,7 +30,7 @@ class Airflow:
         self.xcom: dict[str, str] = {}
         self.store: dict[str, str] = {}
         ti = SimpleNamespace(id="1", xcom_push=self.xcom.__setitem__)
-        store = SimpleNamespace(get=self.store.get, set=self.store.__setitem__)
+        store = SimpleNamespace(get=self.store.get, set=self.store.__setitem__, delete=self.store.__delitem__)
         run = SimpleNamespace(run_id="tonight", partition_key=str(night))
         self.context: Any = {"ti": ti, "task_instance": ti, "run_id": "tonight", "dag_run": run}
         self.context["task_state_store"] = store

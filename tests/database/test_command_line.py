@@ -357,3 +357,5 @@ def test_a_semester_change_is_acknowledged_and_confirmed_by_hand(at: Place) -> N
     confirmed = run("confirm", "children", "2", "approve", *who, "--shown", found[1])
     assert (confirmed.exit_code, confirmed.output) == (0, "rita.moss (data_person): approve.\n")
     assert pipeline.load(CHILDREN, run_key="change").state == "loaded"
+    again = run("confirm", "children", "2", "approve", *who)
+    assert (again.exit_code, again.output) == (1, "Nothing of children waits for a confirmation in run 2.\n")

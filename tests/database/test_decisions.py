@@ -12,8 +12,10 @@ from sqlalchemy import event
 
 from district import pipeline
 from district.database import engine
+from district.notify.mail import remind
+from district.report import note
 from district.review import decisions
-from district.review.holds import expire, waiting
+from district.review.holds import waiting
 from district.review.tables import WHOLE
 from district.run import NotAllowed
 from holding import HALF, KEY, OTHER_HALF, TAMPERED, TOO_FEW, half_missing, of_school, released, say, states
@@ -185,13 +187,28 @@ def test_nobody_decides_twice_or_too_late(loaded: Place) -> None:
     with pytest.raises(NotAllowed, match="too late"):
         say("night-3")
     with engine().begin() as connection:
-        assert (expire(connection), expire(connection)) == (1, 0)
+        assert (remind(connection), remind(connection)) == (1, 0)
     assert states(loaded) == ["rejected", "expired"]
     (mail,) = loaded.rows("select subject, body_text from import_log.mail")
     assert mail["subject"] == "children of 2026-11-21: nobody decided, what was held stays out"
-    assert "The table keeps the rows that it has" in mail["body_text"]
+    assert "Nobody decided in time. What was held stays out" in mail["body_text"]
     with pytest.raises(NotAllowed, match="too late"):
         say("night-3")
+
+
+def test_an_approval_that_is_not_released_in_time_is_told_as_one(loaded: Place) -> None:
+    half_missing(loaded)
+    say()
+    loaded.execute(TAMPERED["expired"])
+    with engine().begin() as connection:
+        assert remind(connection) == 1
+    assert (states(loaded), released()) == (["expired"], "run.not_approved")
+    told = "Approved by Pat (data_person): The school was split. It was not released in time"
+    (mail,) = loaded.rows("select subject, body_text from import_log.mail where key like 'reminder%'")
+    assert mail["subject"] == "children of 2026-11-20: approved and not released, what was held stays out"
+    assert told in " ".join(mail["body_text"].split())
+    assert "obody" not in mail["body_text"]
+    assert told in note(CHILDREN, KEY)
 
 
 def test_a_newer_delivery_takes_the_place_of_one_that_is_held(loaded: Place) -> None:

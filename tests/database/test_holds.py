@@ -15,7 +15,8 @@ from district.database import engine
 from district.dataset import Dataset
 from district.load.counting import usual_counts
 from district.load.undo import NotUndone, undo
-from district.review.holds import expire, waiting
+from district.notify.mail import remind
+from district.review.holds import waiting
 from district.review.judgement import PARENT_HELD
 from district.review.preview import as_markdown
 from district.review.tables import UNLISTED
@@ -149,7 +150,7 @@ def test_each_time_that_nobody_decides_is_told_by_mail(loaded: Place) -> None:
         assert loaded.night(csv_bytes(children(count)), run_key=KEY, age=7200 - count).state == "held"
         loaded.execute("update import_log.hold set expires_at = now() - interval '1 second' where state = 'open'")
         with engine().begin() as connection:
-            assert expire(connection) == 1
+            assert remind(connection) == 1
     assert len({row["key"] for row in loaded.rows("select key from import_log.mail")}) == 2
     assert len({row["import_run_id"] for row in loaded.rows("select import_run_id from import_log.hold")}) == 1
 

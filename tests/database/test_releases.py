@@ -59,12 +59,12 @@ def test_a_release_that_was_killed_for_good_is_over_with_its_approval(loaded: Pl
         assert about is not None
         given: dict[str, Any] = {"partition": about.partition, "night": about.night, "kind": "release"}
         open_run(connection, CHILDREN, run_key=f"{KEY}/release", about_id=about.id, **given)
-        assert expire(connection) == 0
+        assert expire(connection) == []
     runs = "select state, finished_at is null as is_open from import_log.import_run where kind = 'release'"
     assert loaded.rows(runs) == [{"state": "started", "is_open": True}]
     loaded.execute(TAMPERED["expired"])
     with engine().begin() as connection:
-        assert expire(connection) == 1
+        assert expire(connection) == [about.id]
     assert loaded.rows(runs) == [{"state": "failed", "is_open": False}]
 
 

@@ -306,7 +306,7 @@ def test_who_may_turn_the_year_when_and_with_what_reason(turn: Turn) -> None:
     assert turn.status(turn.year, day) == "next"
     turn_year(turn.year, night=day, reason=REASON, although_not_ready=True, **PERSON)
     assert turn.status(turn.year, day) == "current"
-    assert rows("select choice from import_log.decision") == [{"choice": "without"}]
+    assert rows("select choice from import_log.decision") == [{"choice": "although_not_ready"}]
     with pytest.raises(NotAllowed, match="already"):
         turn_year(turn.year, night=day, reason=REASON, although_not_ready=True, **PERSON)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from district.settings import District, Settings, SettingsError
+from district.settings import District, Settings, SettingsError, roles_for
 
 ROLES = {"data_person": ("a@b.invalid",), "assessment_lead": ("c@d.invalid",), "technology_lead": ()}
 DISTRICT = District(
@@ -30,12 +30,12 @@ DISTRICT = District(
     ],
 )
 def test_the_owner_decides_and_the_data_person_everywhere(person: str, owner: str, role: str) -> None:
-    assert DISTRICT.role_of(person, owner) == role
+    assert DISTRICT.role_of(person, roles_for(owner)) == role
 
 
 def test_those_who_may_decide_are_named() -> None:
-    assert DISTRICT.deciders("assessment_lead") == ["rita", "abe"]
-    assert DISTRICT.deciders("data_person") == ["rita"]
+    assert DISTRICT.deciders(roles_for("assessment_lead")) == ["rita", "abe"]
+    assert DISTRICT.deciders(["data_person"]) == ["rita"]
 
 
 def test_a_role_that_is_none_is_named(tmp_path: Path) -> None:

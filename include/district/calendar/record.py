@@ -9,8 +9,8 @@ from sqlalchemy import Connection, select
 
 from district.calendar.model import SchoolDates, SchoolYear
 from district.calendar.whole import DistrictCalendar
-from district.review.tables import year_turn
 from district.settings import settings
+from district.tables import year_turn
 
 
 def recorded_calendar(connection: Connection) -> DistrictCalendar:

@@ -10,7 +10,7 @@ import typer
 
 from district.catalog import find_dataset
 from district.commands.app import DATASET, PERSON, RUN, app, plain_errors, say_held
-from district.settings import settings
+from district.settings import roles_for, settings
 
 
 class Choice(StrEnum):
@@ -51,7 +51,7 @@ def decide(
     from district.review.decisions import decide as record
 
     known = find_dataset(dataset, settings().dags_folder)
-    role = settings().district.role_of(person, known.owner)
+    role = settings().district.role_of(person, roles_for(known.owner))
     record(known, run, shown=shown, choice=choice.value, person=person, role=role, reason=reason)
     then = "Nothing more is loaded." if choice is Choice.reject else f"Now run `district release {dataset} {run}`."
     typer.echo(f"{person} ({role}): {choice.value}. {then}")
@@ -87,7 +87,7 @@ def acknowledge(
     from district.review.acknowledgements import acknowledge as record
 
     known = find_dataset(dataset, settings().dags_folder)
-    role = settings().district.role_of(person, known.owner)
+    role = settings().district.role_of(person, roles_for(known.owner))
     about: dict[str, Any] = {"person": person, "role": role, "reason": reason}
     record(known, rule, expires_on=until.date(), ceiling=ceiling, **about)
     typer.echo(f"{person} ({role}): {rule} is known until {until.date()}, for up to {ceiling:,} rows.")
@@ -105,13 +105,16 @@ def confirm(
 ) -> None:
     """Confirm a semester change as the second person; clear its task `confirm` in Airflow, and it loads."""
     from district.review.decisions import run_key_of
+    from district.run import NotAllowed
     from district.semester_change.confirmation import confirm as record
     from district.semester_change.confirmation import confirming_role
     from district.semester_change.question import change_as_markdown, pending
 
     known = find_dataset(dataset, settings().dags_folder)
     waiting = pending(known, run_key_of(known, run))
-    if waiting is not None and not shown:
+    if waiting is None:
+        raise NotAllowed(f"Nothing of {dataset} waits for a confirmation in run {run}.")
+    if not shown:
         typer.echo(f"{change_as_markdown(waiting)}\n\nTo answer this, add `--shown {waiting.shown}`.")
         raise typer.Exit(1)
     role = confirming_role(person, known)
@@ -134,5 +137,5 @@ def undo(
     from district.load.undo import undo as take_back
 
     known = find_dataset(dataset_of(run), settings().dags_folder)
-    role = settings().district.role_of(person, known.owner)
+    role = settings().district.role_of(person, roles_for(known.owner))
     typer.echo(take_back(known, run, person=person, role=role, reason=reason, keep_later=keep_later).told)

@@ -82,7 +82,7 @@ def turn_year(
     """Make a rehearsed school year the current one, from its first day on; no row is changed."""
     from district.rollover.turning import turn_year as turn
 
-    role = settings().district.role_of(person, DATA_PERSON)
+    role = settings().district.role_of(person, [DATA_PERSON])
     chosen = night.date() if night else settings().district.today()
     found = turn(year, night=chosen, person=person, role=role, reason=reason, although_not_ready=although_not_ready)
     typer.echo(f"{person} ({role}): school year {year} begins on {chosen}, {found.score:.0%} ready.")

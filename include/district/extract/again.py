@@ -14,6 +14,7 @@ from district.dataset import Dataset
 from district.extract.arriving import versions_of
 from district.extract.changed import stage_delivery
 from district.review.decisions import check_approved, is_approved
+from district.review.outcome import release_of
 from district.settings import settings
 from district.tables import import_run
 
@@ -28,14 +29,8 @@ def stage_again(dataset: Dataset, held: Row[Any], run_key: str) -> int:
         ImportStopped: the landed copy is gone.
     """
     with engine().begin() as connection:
-        run = import_log.find_run(connection, dataset, run_key)
-        # The same key may have released what an earlier file of the held run was about.
-        if (
-            run is not None
-            and run.state in import_log.DONE
-            and (run.about_id, run.delivery_id) == (held.id, held.delivery_id)
-            and not is_approved(connection, dataset, held)
-        ):
+        run = release_of(connection, held)
+        if run is not None and run.state in import_log.DONE and not is_approved(connection, dataset, held):
             return int(run.id)
         check_approved(connection, dataset, held)
         run_id = import_log.open_run(

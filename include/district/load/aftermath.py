@@ -13,11 +13,10 @@ from district.tables import carry, import_run, quarantined_row
 
 
 def forget_load(connection: Connection, dataset: Dataset, run: Row[Any], undo_id: int) -> None:
-    """Leaves nothing that follows from the run's load; ``run`` counts as undone from here on.
+    """Leaves nothing that follows from the load of a run that is undone.
 
     The next delivery of the same rows is judged whole, since the table is no longer as any load left it.
     """
-    connection.execute(update(import_run).where(import_run.c.id == run.id).values(state="undone"))
     same = select(import_run.c.id).where(import_log.speaks_for(dataset, run.partition, run.scope))
     connection.execute(delete(carry).where(carry.c.import_run_id.in_(same)))
     _reopen_quarantine(connection, dataset, run)

@@ -22,10 +22,10 @@ from district.load.aftermath import forget_load
 from district.load.before_images import ChangedRows
 from district.load.lock import lock
 from district.review import words
-from district.review.decisions import record, roles_for
+from district.review.decisions import record
 from district.review.tables import decision
 from district.run import Held, ImportStopped, NotAllowed
-from district.settings import settings
+from district.settings import roles_for, settings
 from district.tables import delivery, import_run
 
 
@@ -85,8 +85,9 @@ def undo(
             or later loads touched its rows; nothing has changed.
         Locked: another run of the data set is loading. ImportStopped: the database failed; nothing has changed.
     """
-    if role not in roles_for(dataset):
-        may = ", ".join(settings().district.deciders(dataset.owner)) or "nobody yet: name people in the settings file"
+    roles = roles_for(dataset.owner)
+    if role not in roles:
+        may = ", ".join(settings().district.deciders(roles)) or "nobody yet: name people in the settings file"
         who = person or "Whoever started this"
         raise NotUndone(f"{who} may not decide about {dataset.name}. Those who may: {may}.")
     try:
@@ -107,11 +108,11 @@ def undo(
         _check_rows(run, rows, keep_later=keep_later)
         undo_id = _open(connection, run, run_key, rows, person=person, reason=reason)
         rows.set_back(undo_id)
+        told = f"Undone by {person} (run {undo_id}): {reason}"
+        connection.execute(update(import_run).where(import_run.c.id == run.id).values(state="undone", reason=told))
         forget_load(connection, dataset, run, undo_id)
         made = record(connection, run, kind="undo", choice="approve", person=person, role=role, reason=reason)
         connection.execute(update(decision).where(decision.c.id == made).values(used_by=undo_id))
-        told = f"Undone by {person} (run {undo_id}): {reason}"
-        connection.execute(update(import_run).where(import_run.c.id == run.id).values(state="undone", reason=told))
         return _summary(_run(connection, undo_id))
 
 

@@ -18,6 +18,7 @@ from district.database import engine
 from district.issues import rules_of
 from district.links import dag_of, question_url
 from district.review.holds import expire, held_schools, review_of
+from district.review.outcome import find_outcome
 from district.review.tables import hold
 from district.run import ImportStopped
 from district.settings import settings
@@ -54,19 +55,23 @@ def queue_failure(connection: Connection, run_id: int) -> None:
     _queue(connection, f"failure/{run_id}/{run.state}/{when}", [run.owner], subject, [run], run.night, absent=[])
 
 
-def queue_reminder(connection: Connection, run_id: int) -> None:
-    """Queues the mail that says that nobody decided in time about what a run holds; once for each hold.
+def remind(connection: Connection) -> int:
+    """Ends what nobody decided about or released in time, and queues the mails that say so; returns how many runs."""
+    runs = expire(connection)
+    for run_id in runs:
+        _queue_reminder(connection, run_id)
+    return len(runs)
 
-    Of a rehearsal the readiness tells, night after night.
-    """
+
+def _queue_reminder(connection: Connection, run_id: int) -> None:
+    """Once for each hold. Of a rehearsal the readiness tells, night after night."""
     run = connection.execute(select(import_run).where(import_run.c.id == run_id)).one()
-    if run.unnoticed:
+    outcome = find_outcome(connection, run_id)
+    if run.unnoticed or outcome is None:
         return
-    subject = f"{run.dataset} of {run.partition}: nobody decided, what was held stays out"
-    headline = (
-        "Nobody decided in time about what is held. The table keeps the rows that it has, and the next delivery is "
-        "judged anew."
-    )
+    what = "approved and not released" if outcome.choice else "nobody decided"
+    subject = f"{run.dataset} of {run.partition}: {what}, what was held stays out"
+    headline = f"{outcome.sentence} The next delivery is judged anew."
     newest = connection.execute(select(func.max(hold.c.id)).where(hold.c.import_run_id == run_id)).scalar_one()
     key = f"reminder/{run_id}/{newest}"
     _queue(connection, key, [run.owner], subject, [run], run.night, absent=[], headline=headline)
@@ -131,7 +136,7 @@ def queue_digest(connection: Connection, night: datetime.date) -> int:
 def send_digest(night: str) -> int:
     """Tells of the night's runs in one mail; runs that finish later are told of in an addition. Returns mails sent."""
     with engine().begin() as connection:
-        expire(connection)
+        remind(connection)
         queue_digest(connection, datetime.date.fromisoformat(night))
     return send_waiting()
 

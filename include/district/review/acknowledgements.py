@@ -13,10 +13,9 @@ from district import import_log
 from district.database import engine
 from district.dataset import Dataset
 from district.review import words
-from district.review.decisions import roles_for
 from district.review.tables import acknowledgement
 from district.run import NotAllowed
-from district.settings import settings
+from district.settings import roles_for, settings
 from district.tables import import_issue, import_run
 
 LONGEST = datetime.timedelta(days=366)
@@ -96,7 +95,7 @@ def acknowledge(
             more than a year ahead, or no run of the data set had such a warning.
     """
     person = words.name(person)
-    if role not in (roles := roles_for(dataset)):
+    if role not in (roles := roles_for(dataset.owner)):
         raise NotAllowed(f"{person} may not acknowledge warnings of {dataset.name}: it needs {' or '.join(roles)}.")
     reason = words.reason(reason, f"Give a reason for {rule_id}: why may these rows load as they are?")
     if not 0 <= ceiling <= MOST_ROWS:

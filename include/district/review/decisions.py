@@ -16,7 +16,7 @@ from district.review.judgement import PARENT_HELD
 from district.review.shown import mark_of, run_as_shown
 from district.review.tables import WHOLE, decision, hold
 from district.run import Held, NotAllowed
-from district.settings import DATA_PERSON, settings
+from district.settings import roles_for, settings
 from district.tables import delivery, import_run
 
 Choice = Literal["approve", "reject", "without"]
@@ -31,7 +31,7 @@ def decide(dataset: Dataset, run_id: int, *, shown: str, choice: Choice, person:
         NotAllowed: the role may not decide, the name or reason does not do, nothing waits (any more), or something
             else does.
     """
-    person, roles = words.name(person), roles_for(dataset)
+    person, roles = words.name(person), roles_for(dataset.owner)
     if role not in roles:
         raise NotAllowed(f"{person} may not decide on {dataset.name}: that needs the role {' or '.join(roles)}.")
     reason = words.reason(
@@ -55,11 +55,6 @@ def decide(dataset: Dataset, run_id: int, *, shown: str, choice: Choice, person:
             connection.execute(update(hold).where(hold.c.id == row.id).values(state=state, decision_id=made))
 
 
-def roles_for(dataset: Dataset) -> tuple[str, ...]:
-    """The roles that may decide about a data set."""
-    return tuple(dict.fromkeys((dataset.owner, DATA_PERSON)))
-
-
 def record(
     connection: Connection,
     run: Row[Any],
@@ -72,7 +67,7 @@ def record(
     schools: Collection[str] = (),
 ) -> int:
     """Writes down a person's word on a run's delivery; returns the record's number."""
-    values = {
+    about = {
         "dataset": run.dataset,
         "partition": run.partition,
         "import_run_id": run.id,
@@ -82,11 +77,14 @@ def record(
         "kind": kind,
         "choice": choice,
         "schools": list(schools),
-        "person": person,
-        "role": role,
-        "reason": reason,
-        "expires_at": func.clock_timestamp() + datetime.timedelta(hours=settings().hold_hours),
     }
+    return write_down(connection, about, person=person, role=role, reason=reason)
+
+
+def write_down(connection: Connection, about: dict[str, Any], *, person: str, role: str, reason: str) -> int:
+    """Writes down a person's word ``about`` something, which these columns name; returns the record's number."""
+    until = func.clock_timestamp() + datetime.timedelta(hours=settings().hold_hours)
+    values = {**about, "person": person, "role": role, "reason": reason, "expires_at": until}
     return int(connection.execute(insert(decision).values(values).returning(decision.c.id)).scalar_one())
 
 
@@ -172,7 +170,7 @@ def is_approved(connection: Connection, dataset: Dataset, held: Row[Any]) -> boo
 
 def _usable(connection: Connection, dataset: Dataset, run: Row[Any]) -> list[Row[Any]]:
     """The decisions on a run's delivery, on holds that nothing has superseded."""
-    query = countable(connection, dataset, run, kind="review", roles=roles_for(dataset)).where(
+    query = countable(connection, dataset, run, kind="review", roles=roles_for(dataset.owner)).where(
         exists().where(and_(hold.c.decision_id == decision.c.id, hold.c.state == "approved"))
     )
     return [each for each in connection.execute(query.with_for_update()) if _names_schools(each)]

@@ -180,13 +180,11 @@ def supersede(
     return connection.execute(closed.values(state="superseded")).rowcount
 
 
-def expire(connection: Connection) -> int:
-    """Closes what nobody decided about in time, and what was approved and not released; returns how many holds.
+def expire(connection: Connection) -> list[int]:
+    """Closes what nobody decided about in time, and what was approved and not released; returns the runs that held it.
 
-    The table keeps its rows, and whoever owns the data set is reminded by mail.
+    The table keeps its rows.
     """
-    from district.notify.mail import queue_reminder
-
     late = and_(
         decision.c.id == hold.c.decision_id,
         decision.c.used_by.is_(None),
@@ -198,10 +196,8 @@ def expire(connection: Connection) -> int:
     )
     expired = update(hold).where(over).values(state="expired").returning(hold.c.import_run_id, hold.c.rule_id)
     rows = connection.execute(expired).all()
-    for run_id in sorted({row.import_run_id for row in rows if row.rule_id != PARENT_HELD}):
-        queue_reminder(connection, run_id)
     _end_releases(connection)
-    return len(rows)
+    return sorted({row.import_run_id for row in rows if row.rule_id != PARENT_HELD})
 
 
 def _end_releases(connection: Connection) -> None:

@@ -17,7 +17,7 @@ from district.tables import import_run
 State = Literal["approved", "open", "expired", "superseded", "rejected"]
 # Of several holds of a run, the first of these says how the run stands.
 _ORDER: tuple[State, ...] = ("open", "approved", "expired", "superseded", "rejected")
-_WORDS = {"approve": "approved", "reject": "rejected", "without": "loaded without the held schools"}
+_WORDS = {"approve": "approved", "reject": "rejected", "without": "let through without the held schools"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +35,14 @@ class Outcome:
         """For people: a run's note, a task that is skipped."""
         if self.state == "open":
             return "What is held waits for a person."
-        if self.state == "expired":
-            return "Nobody decided in time: what was held stays out, and the rows of before stay."
         if self.state == "superseded":
             return "A newer delivery has come in place of what was held."
+        stays = "What was held stays out, and the table keeps the rows that it has."
+        if not self.choice:
+            return f"Nobody decided in time. {stays}"
         reason = self.reason if self.reason.endswith((".", "!", "?")) else f"{self.reason}."
-        return f"{_WORDS[self.choice].capitalize()} by {self.person} ({self.role}): {reason}"
+        said = f"{_WORDS[self.choice].capitalize()} by {self.person} ({self.role}): {reason}"
+        return f"{said} It was not released in time. {stays}" if self.state == "expired" else said
 
 
 def asked_key(dataset: Dataset, run_key: str) -> str:
@@ -48,7 +50,7 @@ def asked_key(dataset: Dataset, run_key: str) -> str:
     with engine().connect() as connection:
         run = import_log.find_run(connection, dataset, run_key)
         while run is not None:
-            released = release_of(connection, run.id)
+            released = release_of(connection, run)
             if released is None or find_outcome(connection, released.id) is None:
                 return str(run.run_key)
             run = released
@@ -62,9 +64,11 @@ def outcome_of(dataset: Dataset, run_key: str) -> Outcome | None:
         return None if run is None else find_outcome(connection, run.id)
 
 
-def release_of(connection: Connection, run_id: int) -> Row[Any] | None:
-    """The newest run that released what a run held."""
-    query = select(import_run).where(import_run.c.about_id == run_id, import_run.c.kind == "release")
+def release_of(connection: Connection, run: Row[Any]) -> Row[Any] | None:
+    """The newest run that released what a run held; None where it has begun anew since, perhaps with another file."""
+    query = select(import_run).where(
+        import_run.c.about_id == run.id, import_run.c.kind == "release", import_run.c.started_at > run.started_at
+    )
     return connection.execute(query.order_by(import_run.c.id.desc()).limit(1)).first()
 
 
@@ -81,6 +85,6 @@ def find_outcome(connection: Connection, run_id: int) -> Outcome | None:
     if not rows:
         return None
     first = rows[0]
-    if first.choice is None or first.state not in ("approved", "rejected"):
+    if first.choice is None:
         return Outcome(state=first.state)
     return Outcome(state=first.state, choice=first.choice, person=first.person, role=first.role, reason=first.reason)

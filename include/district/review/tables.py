@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     Column,
     Date,
     DateTime,
     ForeignKey,
     Index,
-    Integer,
-    Numeric,
     Table,
     Text,
     UniqueConstraint,
@@ -38,7 +35,7 @@ decision = Table(
     Column("rules", Text, nullable=False, server_default=text("''"), comment="Of the run that was looked at."),
     Column("shown", Text, nullable=False, server_default=text("''"), comment="The mark of what was shown of the run."),
     Column("kind", Text, nullable=False, comment="review, confirmation, year or undo."),
-    Column("choice", Text, nullable=False, comment="approve, reject or without."),
+    Column("choice", Text, nullable=False, comment="approve, reject or without; of a year: although_not_ready."),
     Column(
         "schools",
         JSONB,
@@ -109,30 +106,4 @@ acknowledgement = Table(
     Column("expires_on", Date, nullable=False),
     Index("acknowledgement_by_rule", "dataset", "rule_id"),
     comment="Warnings that a person knows of, until a day and up to a number of rows.",
-)
-
-readiness = Table(
-    "readiness",
-    metadata,
-    identity(),
-    Column("checked_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
-    Column("school_year", Integer, nullable=False),
-    Column("school_id", Text, nullable=False),
-    Column("check", Text, nullable=False),
-    Column("share", Numeric, nullable=False, comment="Of what the check asks for: 0 to 1."),
-    Column("missing", BigInteger, nullable=False, server_default=text("0")),
-    Column("what", Text, nullable=False, server_default=text("''"), comment="What is missing, and what to do."),
-    Column("owner", Text, nullable=False),
-    Index("readiness_by_year", "school_year", "checked_at"),
-    comment="How much of next year's data is there, by school and check.",
-)
-
-year_turn = Table(
-    "year_turn",
-    metadata,
-    Column("school_year", Integer, primary_key=True, autoincrement=False),
-    Column("rehearsed_since", Date, nullable=False, comment="The first night of its rehearsal."),
-    Column("turned_on", Date, comment="From this night on it is the current year; empty: it waits."),
-    Column("decision_id", ForeignKey(f"{IMPORT_LOG}.decision.id")),
-    comment="School years that were rehearsed: they begin when a person says so, and not before their day.",
 )

@@ -19,10 +19,10 @@ from district.calendar.record import recorded_calendar
 from district.calendar.whole import DistrictCalendar, School
 from district.catalog import find_dataset
 from district.dataset import Dataset
-from district.review.tables import readiness
 from district.rollover.checks import GRADES, Counted, by_school, count, is_usual
 from district.run import ImportStopped
 from district.settings import DATA_PERSON, settings
+from district.tables import readiness
 
 Part = Literal["sent", "accepted", "dated", ""]
 PARTS: tuple[Part, ...] = ("sent", "accepted", "dated")

@@ -18,9 +18,9 @@ from district.dataset import Dataset
 from district.extract.arriving import NEXT_YEAR
 from district.extract.landing import find_delivery
 from district.import_log import find_run, summary
-from district.review.tables import year_turn
 from district.run import Aside, ImportStopped, NotArrived, Refused, RunSummary
 from district.settings import settings
+from district.tables import year_turn
 
 
 def rehearse(night: datetime.date, *, run_key: str) -> list[RunSummary]:

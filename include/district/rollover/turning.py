@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import datetime
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from district.calendar.model import Days
 from district.calendar.whole import DistrictCalendar
 from district.database import engine, prepare_alone, sync_calendar
 from district.review import words
-from district.review.tables import decision, year_turn
+from district.review.decisions import write_down
 from district.rollover.readiness import Readiness, assess
 from district.run import NotAllowed
 from district.settings import DATA_PERSON, settings
+from district.tables import year_turn
 
-NOT_READY = "without"
-"""How a decision to turn a year that is not ready is recorded: without what is missing."""
+NOT_READY = "although_not_ready"
+"""How a decision to turn a year that is not ready is recorded."""
 
 
 def waiting_turn(connection: Connection, night: datetime.date) -> int | None:
@@ -64,18 +65,9 @@ def turn_year(
                 f"{year} is {found.score:.0%} ready, and {settings().ready_share:.0%} are asked for. "
                 "See `district readiness` for what is missing, or say that it turns all the same."
             )
-        values = {
-            "dataset": "",
-            "partition": str(year),
-            "sha256": "",
-            "kind": "year",
-            "choice": "approve" if found.ready else NOT_READY,
-            "person": person,
-            "role": role,
-            "reason": reason,
-            "expires_at": func.clock_timestamp(),
-        }
-        made = connection.execute(insert(decision).values(schools=[], **values).returning(decision.c.id)).scalar_one()
+        choice = "approve" if found.ready else NOT_READY
+        about = {"dataset": "", "partition": str(year), "sha256": "", "kind": "year", "choice": choice}
+        made = write_down(connection, about, person=person, role=role, reason=reason)
         turned = update(year_turn).where(year_turn.c.school_year == year)
         connection.execute(turned.values(turned_on=night, decision_id=made))
         sync_calendar(connection)

@@ -11,12 +11,12 @@ from district.database import engine
 from district.dataset import Dataset
 from district.review import words
 from district.review.acknowledgements import acknowledged_by, new_warnings
-from district.review.decisions import countable, record, roles_for
+from district.review.decisions import countable, record
 from district.review.judgement import SchoolChange
 from district.review.shown import mark_of, run_as_shown
 from district.review.tables import decision
 from district.run import Held, NotAllowed
-from district.settings import settings
+from district.settings import roles_for, settings
 from district.tables import import_run
 
 TECHNOLOGY_LEAD = "technology_lead"
@@ -25,7 +25,7 @@ _NOT_YET = ("semester_change.warnings", "semester_change.confirmation")
 
 def confirming_roles(dataset: Dataset) -> tuple[str, ...]:
     """The roles that may confirm a data set's semester change."""
-    return tuple(dict.fromkeys((*roles_for(dataset), TECHNOLOGY_LEAD)))
+    return tuple(dict.fromkeys((*roles_for(dataset.owner), TECHNOLOGY_LEAD)))
 
 
 def confirm(
@@ -67,8 +67,7 @@ def confirm(
 
 def confirming_role(person: str, dataset: Dataset) -> str:
     """The role by which a person may confirm; empty where there is none."""
-    held = settings().district.people.get(person, ())
-    return next((role for role in confirming_roles(dataset) if role in held), "")
+    return settings().district.role_of(person, confirming_roles(dataset))
 
 
 def give_up(dataset: Dataset, run_key: str, what: str, rule_id: str) -> None:

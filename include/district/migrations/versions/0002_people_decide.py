@@ -81,7 +81,9 @@ def upgrade() -> None:
             comment="The mark of what was shown of the run.",
         ),
         sa.Column("kind", sa.Text(), nullable=False, comment="review, confirmation, year or undo."),
-        sa.Column("choice", sa.Text(), nullable=False, comment="approve, reject or without."),
+        sa.Column(
+            "choice", sa.Text(), nullable=False, comment="approve, reject or without; of a year: although_not_ready."
+        ),
         sa.Column(
             "schools",
             postgresql.JSONB(astext_type=sa.Text()),
