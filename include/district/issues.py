@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, case, delete, func, insert, literal, or_, select
 
+from district.counted import counted
 from district.dataset import Dataset
 from district.extract.plan import FileWarning
 from district.tables import crosswalk, finding_table, import_issue, import_run
@@ -154,14 +155,14 @@ class RuleIssue:
     fix: str
 
     @property
-    def noun(self) -> str:
-        """What is counted."""
-        return "row" if self.rows == 1 else "rows"
+    def counted(self) -> str:
+        """How many rows."""
+        return counted(self.rows, "row")
 
     @property
     def line(self) -> str:
         """As an item of a list in Markdown."""
-        return f"- **{self.word}**, {self.rows:,} {self.noun}: {self.title}"
+        return f"- **{self.word}**, {self.counted}: {self.title}"
 
 
 def rules_of(connection: Connection, run_id: int) -> list[RuleIssue]:

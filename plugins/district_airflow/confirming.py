@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from district.counted import are, counted
 from district.settings import roles_for, settings
 from district_airflow import tasks
 from district_airflow.asking import Answer, AskingOperator, reason_field
@@ -45,11 +46,10 @@ class AcknowledgeOperator(AskingOperator):
         if waiting is None or not waiting.new:
             raise AirflowSkipException("No warning is new.")
         today = settings().district.today()
-        fields = {each.rule_id: reason_field(f"{each.title} ({each.rows:,} rows)") for each in waiting.new}
+        fields = {each.rule_id: reason_field(f"{each.title} ({counted(each.rows, 'row')})") for each in waiting.new}
         fields[UNTIL] = Param(str(today + PROPOSED), type="string", format="date", title="Known until")
         fields[GROWTH] = Param(0, type="integer", minimum=0, maximum=100, title="May grow by so many percent")
-        count = len(waiting.new)
-        subject = f"{count} new {'warning is' if count == 1 else 'warnings are'} to be acknowledged"
+        subject = f"{are(len(waiting.new), 'new warning')} to be acknowledged"
         _ask_by_mail(waiting, [self.dataset.owner], "acknowledge", subject)
         self.ask(
             context,

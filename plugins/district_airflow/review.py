@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from district.counted import counted
 from district.links import run_url
 from district.run import ImportStopped
 from district.settings import roles_for, settings
@@ -64,7 +65,7 @@ class ReviewOperator(AskingOperator):
 
         self.options = [label for label, choice in CHOICES.items() if choice in review.choices]
         schools = len(review.held - {WHOLE})
-        what = "the delivery" if WHOLE in review.held else f"{schools} {'school' if schools == 1 else 'schools'}"
+        what = "the delivery" if WHOLE in review.held else f"{counted(schools, 'school')}"
         self.ask(
             context,
             subject=f"{self.dataset.name} {review.partition}: {what} held",

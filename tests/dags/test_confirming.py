@@ -165,7 +165,7 @@ def test_two_people_and_each_new_warning(place: Place, airflow: Airflow) -> None
 def test_an_answer_in_airflow_alone_loads_nothing(place: Place, airflow: Airflow) -> None:
     airflow.judge(place, "0")
     before = place.table_hash()
-    with pytest.raises(AirflowFailException, match="1 new warnings are not acknowledged"):
+    with pytest.raises(AirflowFailException, match="1 new warning is not acknowledged"):
         tasks.load(CHILDREN)
     assert place.table_hash() == before
 

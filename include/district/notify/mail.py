@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import smtplib
-from collections.abc import Collection
 from dataclasses import dataclass
 from email.message import EmailMessage
 from functools import lru_cache
@@ -14,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, updat
 from sqlalchemy.dialects.postgresql import insert
 
 from district import import_log
+from district.counted import are
 from district.database import engine
 from district.issues import rules_of
 from district.links import dag_of, question_url
@@ -50,7 +50,7 @@ def queue_failure(connection: Connection, run_id: int) -> None:
         return
     subject = f"{run.dataset} of {run.partition}: {run.state}"
     if run.state in _GOOD:
-        subject += f", and {_schools(held_schools(connection, run_id))} held"
+        subject += f", and {are(len(held_schools(connection, run_id)), 'school')} held"
     when = f"{run.finished_at:%Y%m%d%H%M%S%f}"
     _queue(connection, f"failure/{run_id}/{run.state}/{when}", [run.owner], subject, [run], run.night, absent=[])
 
@@ -280,15 +280,11 @@ def _headline(connection: Connection, runs: list[Row[Any]]) -> str:
         loaded = "The import is" if len(runs) == 1 else f"All {len(runs)} imports are"
         aside = f"; {rejected:,} of {read:,} rows are rejected and kept aside" if rejected else ""
         held = {run.dataset: held_schools(connection, run.id) for run in runs if run.state == "loaded"}
-        told = "".join(f" Of {name}, {_schools(schools)} held." for name, schools in held.items() if schools)
+        told = "".join(f" Of {name}, {are(len(schools), 'school')} held." for name, schools in held.items() if schools)
         return f"{loaded} loaded{aside}.{told}"
     names = ", ".join(f"{run.dataset} is {run.state}" for run in bad)
     tables = "Its table stays" if len(bad) == 1 else "Their tables stay"
     return f"{len(bad)} of {len(runs)} did not load: {names}. {tables} as before."
-
-
-def _schools(held: Collection[str]) -> str:
-    return "1 school is" if len(held) == 1 else f"{len(held)} schools are"
 
 
 @lru_cache(maxsize=4)

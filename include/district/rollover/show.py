@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from district.counted import are, counted
 from district.rollover.checks import GRADES
 from district.rollover.readiness import PARTS, Line, Readiness
 
@@ -19,9 +20,9 @@ def headline(found: Readiness) -> str:
     open_points = len([line for line in found.checklist if line.part])
     ready = len([score for score in found.schools.values() if score == 1])
     return (
-        f"School year {found.school_year} is {found.score:.0%} ready: {ready} of {_many(len(found.schools), 'school')} "
-        f"{'has' if ready == 1 else 'have'} everything, {_many(open_points, 'point')} "
-        f"{'is' if open_points == 1 else 'are'} open."
+        f"School year {found.school_year} is {found.score:.0%} ready: {ready} of "
+        f"{counted(len(found.schools), 'school')} {'has' if ready == 1 else 'have'} everything, "
+        f"{are(open_points, 'point')} open."
     )
 
 
@@ -116,8 +117,4 @@ def promotion(found: Readiness) -> dict[str, Counter[str]]:
 
 
 def _more(count: int, shown: int, what: str, where: str = "") -> list[str]:
-    return ["", f"and {_many(count - shown, f'more {what}')}{where}"] if count > shown else []
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    return ["", f"and {counted(count - shown, f'more {what}')}{where}"] if count > shown else []

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, Select, func, select
 
 from district import import_log
+from district.counted import are
 from district.database import engine
 from district.dataset import Dataset
 from district.review import words
@@ -56,7 +57,7 @@ def confirm(
         if not asks(run):
             raise NotAllowed(f"Nothing of {dataset.name} waits for a confirmation in this run.")
         if choice == "approve" and (new := new_warnings(connection, dataset, run)):
-            raise NotAllowed(f"{len(new)} new warnings of {dataset.name} are to be acknowledged first.")
+            raise NotAllowed(f"Of {dataset.name}, {are(len(new), 'new warning')} to be acknowledged first.")
         if words.same(person) in _acknowledgers(connection, dataset, run):
             raise NotAllowed(f"{person} has acknowledged a warning of this run; a second person confirms.")
         record(connection, run, kind="confirmation", choice=choice, person=person, role=role, reason=reason)
@@ -90,7 +91,7 @@ def check_strict(connection: Connection, dataset: Dataset, run: Row[Any]) -> lis
     new = new_warnings(connection, dataset, run)
     if new:
         listed = ", ".join(f"{each.rule_id} ({each.rows:,})" for each in new[:5])
-        message = f"{len(new)} new warnings are not acknowledged: {listed}. Nothing was changed."
+        message = f"{are(len(new), 'new warning')} not acknowledged: {listed}. Nothing was changed."
         raise Held(message, rule_id="semester_change.warnings")
     confirmed = connection.execute(_confirmed(connection, dataset, run).with_for_update()).one_or_none()
     if confirmed is None or words.same(confirmed.person) in _acknowledgers(connection, dataset, run):

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Row
 
 from district import import_log
+from district.counted import counted
 from district.database import engine
 from district.dataset import Dataset
 from district.issues import RuleIssue, rules_of
@@ -71,7 +72,10 @@ def pending(dataset: Dataset, run_key: str) -> Pending | None:
 def warnings_as_markdown(waiting: Pending) -> str:
     """The new warnings, as the body of a required action."""
     asked = "Acknowledge each new warning with a reason, or have it mended in the SIS and the extract sent again."
-    told = [f"- **{each.title}**: {each.rows:,} rows (`{each.rule_id}`). {each.why} {each.fix}" for each in waiting.new]
+    told = [
+        f"- **{each.title}**: {counted(each.rows, 'row')} (`{each.rule_id}`). {each.why} {each.fix}"
+        for each in waiting.new
+    ]
     return "\n".join([f"{_about(waiting)} {asked}", "", *told, "", *schools_as_markdown(waiting.schools)])
 
 
