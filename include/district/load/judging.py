@@ -44,7 +44,7 @@ def judge_load(batch: Batch, last: Row[Any] | None, *, preview: bool) -> tuple[C
         listed=not batch.first and bool(settings().district.schools),
         stopping=[
             *_stopping(connection, dataset, run, first=batch.first and (gate.first or settings().first_load) == "hold"),
-            *(() if batch.first else _amends(connection, dataset, run, changes)),
+            *(() if batch.first else _amends(batch)),
         ],
         waiting=_held_by_parents(connection, dataset, run),
         approved=decisions.schools_of(relied_on),
@@ -104,15 +104,17 @@ def _stopping(connection: Connection, dataset: Dataset, run: Row[Any], *, first:
     return reasons
 
 
-def _amends(connection: Connection, dataset: Dataset, run: Row[Any], changes: Changes) -> list[Reason]:
-    """What holds a delivery that would change a closed school year: only an amendment with a reason may.
+def _amends(batch: Batch) -> list[Reason]:
+    """What holds a delivery that would change a row of a closed school year: only an amendment with a reason may.
 
     A data set that sends its history with every file mends it night by night.
     """
-    changed = changes.inserted + changes.updated + changes.withdrawn
-    if dataset.partition != "night" or dataset.history or not changed:
+    dataset, run = batch.dataset, batch.run
+    if dataset.partition != "night" or dataset.history:
         return []
-    closed = closed_years(recorded_calendar(connection), run.night, import_log.years_sent(dataset, run))
+    closed = closed_years(recorded_calendar(batch.connection), run.night, import_log.years_sent(dataset, run))
+    if closed:
+        closed &= batch.changed_years()
     if not closed:
         return []
     listed = ", ".join(map(str, sorted(closed)))
