@@ -210,7 +210,7 @@ def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
             check_foreseen(run, foreseen, changes_of(connection, run.id))
         told = {
             "state": "held" if judgement.whole else "validated" if preview else "loaded",
-            "reason": reason_of(judgement, len(changes.schools), run=run, preview=preview),
+            "reason": reason_of(connection, run, judgement, len(changes.schools), preview=preview),
             "rule_id": judgement.reasons[0].rule_id if judgement.reasons else "",
             **{name: getattr(changes, name) for name in ("inserted", "updated", "unchanged", "withdrawn", "held")},
         }

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Text, and_, case, cast, f
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from district.dataset import Dataset
-from district.import_log import speaks_for
+from district.import_log import judged_as, speaks_for
 from district.review.holds import held_schools
 from district.review.tables import UNLISTED, WHOLE, decision, school_change
 from district.tables import finding_table, import_issue, import_run, staging_table
@@ -140,7 +140,7 @@ def usual_counts(connection: Connection, dataset: Dataset, run: Row[Any]) -> dic
 
 def counts_of_last_year(connection: Connection, dataset: Dataset, run: Row[Any]) -> dict[str, int]:
     """How many rows of each school came about this date a year ago; a rehearsal's were not those of that night."""
-    if dataset.partition != "night" or run.kind == "rehearsal":
+    if dataset.partition != "night" or judged_as(connection, run) == "rehearsal":
         return {}
     day = run.night - datetime.timedelta(days=365)
     distance = func.abs(import_run.c.night - day)

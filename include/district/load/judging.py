@@ -61,7 +61,7 @@ def judge_load(batch: Batch, last: Row[Any] | None, *, preview: bool) -> tuple[C
     return decider.hold(changes, judgement), judgement
 
 
-def reason_of(judgement: Judgement, schools: int, *, run: Row[Any], preview: bool) -> str:
+def reason_of(connection: Connection, run: Row[Any], judgement: Judgement, schools: int, *, preview: bool) -> str:
     """What a run's row says of what is held; nothing where nothing is. A preview asks nobody."""
     if not judgement.reasons:
         return ""
@@ -72,12 +72,12 @@ def reason_of(judgement: Judgement, schools: int, *, run: Row[Any], preview: boo
     told = f"{told} Nothing was changed." if judgement.whole else f"{held} held, the others loaded. {told}"
     if all(reason.rule_id in (PARENT_HELD, LEFT_OUT) for reason in judgement.reasons):
         return told
-    return f"{told} A person decides: {_how_to_decide(run)}see `district holds`."
+    return f"{told} A person decides: {_how_to_decide(connection, run)}see `district holds`."
 
 
-def _how_to_decide(run: Row[Any]) -> str:
-    """Where Airflow asks; nowhere about a run by hand, and about a release only when it is told to."""
-    if run.run_key.startswith(import_log.BY_HAND):
+def _how_to_decide(connection: Connection, run: Row[Any]) -> str:
+    """Where Airflow asks; nowhere about a run by hand or a rehearsal, and about a release only when it is told to."""
+    if run.run_key.startswith(import_log.BY_HAND) or import_log.judged_as(connection, run) == "rehearsal":
         return ""
     return "clear `review` and answer it, or " if run.kind == "release" else "answer the required action, or "
 
@@ -124,7 +124,7 @@ def _amends(batch: Batch) -> list[Reason]:
 
 def _held_by_parents(connection: Connection, dataset: Dataset, run: Row[Any]) -> frozenset[str]:
     """The schools that a parent's newest run of the same night holds; a rehearsal waits for none of the night's own."""
-    if dataset.partition != "night" or run.kind == "rehearsal":
+    if dataset.partition != "night" or import_log.judged_as(connection, run) == "rehearsal":
         return frozenset()
     held: set[str] = set()
     for parent in dataset.parents:
