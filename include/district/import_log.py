@@ -238,6 +238,23 @@ def parent_run(connection: Connection, parent: str, partition: str, kind: str = 
     return next((run for run in runs if not kind or judged_as(connection, run) == kind), None)
 
 
+def parent_loads(connection: Connection, parent: str, run: Row[Any]) -> list[Row[Any]]:
+    """The loads of a parent data set's same night that speak for a run's rows: of each scope value the newest.
+
+    Where none has a scope value in common, such as where the parent's scope is of other columns, the newest of all.
+    """
+    loaded = (import_run.c.dataset == parent, import_run.c.partition == run.partition, import_run.c.state == "loaded")
+    query = select(import_run).where(*loaded, ~import_run.c.unnoticed).order_by(import_run.c.loaded_at.desc())
+    loads = list(connection.execute(query))
+    wanted, found = {tuple(values) for values in run.scope}, []
+    for load in loads:
+        spoken = {tuple(values) for values in load.scope}
+        if wanted & spoken:
+            found.append(load)
+            wanted -= spoken
+    return found or loads[:1]
+
+
 def judged_as(connection: Connection, run: Row[Any]) -> str:
     """The kind that a run is judged as: its own, or that of the run whose held rows it releases."""
     while run.about_id is not None:

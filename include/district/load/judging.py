@@ -123,12 +123,8 @@ def _amends(batch: Batch) -> list[Reason]:
 
 
 def _held_by_parents(connection: Connection, dataset: Dataset, run: Row[Any]) -> frozenset[str]:
-    """The schools that a parent's newest run of the same night holds; a rehearsal waits for none of the night's own."""
+    """The schools that a parent's loads of the same night hold; a rehearsal waits for none of the night's own."""
     if dataset.partition != "night" or import_log.judged_as(connection, run) == "rehearsal":
         return frozenset()
-    held: set[str] = set()
-    for parent in dataset.parents:
-        theirs = import_log.parent_run(connection, parent.dataset, run.partition)
-        if theirs is not None and theirs.state == "loaded":
-            held |= holds.held_schools(connection, theirs.id)
-    return frozenset(held)
+    loads = [load for parent in dataset.parents for load in import_log.parent_loads(connection, parent.dataset, run)]
+    return frozenset(school for load in loads for school in holds.held_schools(connection, load.id))
