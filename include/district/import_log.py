@@ -123,10 +123,14 @@ def open_run(
     return int(connection.execute(insert(import_run).values(values).returning(import_run.c.id)).scalar_one())
 
 
-def find_run(connection: Connection, dataset: Dataset, run_key: str) -> Row[Any] | None:
-    """The newest run of a data set under a run key."""
+def find_run(connection: Connection, dataset: Dataset, run_key: str, *, locked: bool = False) -> Row[Any] | None:
+    """The newest run of a data set under a run key.
+
+    Where it is ``locked``, as it is once whoever changes it now is done, and until the transaction ends.
+    """
     query = select(import_run).where(import_run.c.dataset == dataset.name, import_run.c.run_key == run_key)
-    return connection.execute(query.order_by(import_run.c.id.desc()).limit(1)).first()
+    query = query.order_by(import_run.c.id.desc()).limit(1)
+    return connection.execute(query.with_for_update(key_share=True) if locked else query).first()
 
 
 def update_run(connection: Connection, run_id: int, **values: Any) -> None:

@@ -251,7 +251,9 @@ def test_a_release_and_the_night_whose_rows_it_loads_count_once(loaded: Place) -
     assert usual(loaded) == {}
     loaded.night(csv_bytes([*HALF, child(102)]), night="2026-11-25", age=50)
     assert usual(loaded) == {"0100": 21}
-    release_of_the_release = "kind = 'release', about_id = (select id from import_log.import_run where kind = 'release')"
+    release_of_the_release = (
+        "kind = 'release', about_id = (select id from import_log.import_run where kind = 'release')"
+    )
     loaded.execute(f"update import_log.import_run set {release_of_the_release} where partition = '2026-11-24'")
     assert usual(loaded) == {}
 
