@@ -123,10 +123,14 @@ def open_run(
     return int(connection.execute(insert(import_run).values(values).returning(import_run.c.id)).scalar_one())
 
 
-def find_run(connection: Connection, dataset: Dataset, run_key: str) -> Row[Any] | None:
-    """The newest run of a data set under a run key."""
+def find_run(connection: Connection, dataset: Dataset, run_key: str, *, locked: bool = False) -> Row[Any] | None:
+    """The newest run of a data set under a run key.
+
+    Where it is ``locked``, as it is once whoever changes it now is done, and until the transaction ends.
+    """
     query = select(import_run).where(import_run.c.dataset == dataset.name, import_run.c.run_key == run_key)
-    return connection.execute(query.order_by(import_run.c.id.desc()).limit(1)).first()
+    query = query.order_by(import_run.c.id.desc()).limit(1)
+    return connection.execute(query.with_for_update(key_share=True) if locked else query).first()
 
 
 def update_run(connection: Connection, run_id: int, **values: Any) -> None:
@@ -236,6 +240,23 @@ def parent_run(connection: Connection, parent: str, partition: str, kind: str = 
     )
     runs = connection.execute(query).all()
     return next((run for run in runs if not kind or judged_as(connection, run) == kind), None)
+
+
+def parent_loads(connection: Connection, parent: str, run: Row[Any]) -> list[Row[Any]]:
+    """The loads of a parent data set's same night that speak for a run's rows: of each scope value the newest.
+
+    Where none has a scope value in common, such as where the parent's scope is of other columns, the newest of all.
+    """
+    loaded = (import_run.c.dataset == parent, import_run.c.partition == run.partition, import_run.c.state == "loaded")
+    query = select(import_run).where(*loaded, ~import_run.c.unnoticed).order_by(import_run.c.loaded_at.desc())
+    loads = list(connection.execute(query))
+    wanted, found = {tuple(values) for values in run.scope}, []
+    for load in loads:
+        spoken = {tuple(values) for values in load.scope}
+        if wanted & spoken:
+            found.append(load)
+            wanted -= spoken
+    return found or loads[:1]
 
 
 def judged_as(connection: Connection, run: Row[Any]) -> str:

@@ -107,7 +107,7 @@ def finish(dataset: Dataset, *, partition: str, run_key: str, failed_task: str =
     from district.notify.mail import queue_failure, send_waiting
 
     with engine().begin() as connection:
-        run = import_log.find_run(connection, dataset, run_key)
+        run = import_log.find_run(connection, dataset, run_key, locked=True)
         if run is None:
             run_id = import_log.open_run(
                 connection, dataset, partition=partition, run_key=run_key, night=night_of(dataset, partition)
@@ -122,6 +122,8 @@ def finish(dataset: Dataset, *, partition: str, run_key: str, failed_task: str =
         awaited = run is not None and run.state == "missing" and not failed_task
         if not awaited:
             queue_failure(connection, run_id)
+    # Not under the run's lock: a load that was given up may still read its staging, and come to its run's row last.
+    with engine().begin() as connection:
         drop_views(connection, dataset, run_id)
         drop_staging(connection, dataset, run_id)
     send_waiting()
@@ -210,7 +212,7 @@ def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
             check_foreseen(run, foreseen, changes_of(connection, run.id))
         told = {
             "state": "held" if judgement.whole else "validated" if preview else "loaded",
-            "reason": reason_of(judgement, len(changes.schools), run=run, preview=preview),
+            "reason": reason_of(connection, run, judgement, len(changes.schools), preview=preview),
             "rule_id": judgement.reasons[0].rule_id if judgement.reasons else "",
             **{name: getattr(changes, name) for name in ("inserted", "updated", "unchanged", "withdrawn", "held")},
         }

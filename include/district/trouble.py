@@ -63,7 +63,7 @@ def place_of(error: BaseException) -> str:
 def _record(dataset: Dataset, run_key: str, stopped: ImportStopped) -> None:
     try:
         with engine().begin() as connection:
-            run = import_log.find_run(connection, dataset, run_key)
+            run = import_log.find_run(connection, dataset, run_key, locked=True)
             if run is not None and run.state not in ("loaded", "undone"):
                 reason = {"state": stopped.state, "reason": str(stopped), "rule_id": stopped.rule_id}
                 import_log.update_run(connection, run.id, **reason)

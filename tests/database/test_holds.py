@@ -250,6 +250,13 @@ def test_a_release_and_the_night_whose_rows_it_loads_count_once(loaded: Place) -
     loaded.night(csv_bytes([*HALF, child(101)]), night="2026-11-24", age=60)
     # The first night, the held one, and this one, which is not compared with itself.
     assert usual(loaded) == {}
+    loaded.night(csv_bytes([*HALF, child(102)]), night="2026-11-25", age=50)
+    assert usual(loaded) == {"0100": 21}
+    release_of_the_release = (
+        "kind = 'release', about_id = (select id from import_log.import_run where kind = 'release')"
+    )
+    loaded.execute(f"update import_log.import_run set {release_of_the_release} where partition = '2026-11-24'")
+    assert usual(loaded) == {}
 
 
 def test_a_held_parent_blocks_its_children_of_that_school_only(loaded: Place) -> None:
@@ -266,6 +273,25 @@ def test_a_held_parent_blocks_its_children_of_that_school_only(loaded: Place) ->
     say()
     assert released() == "loaded"
     assert clubs_of(loaded, list(range(1, 41)), night=night).rule_id != PARENT_HELD
+
+
+def test_another_year_of_the_parent_by_hand_lets_no_held_school_of_the_night_through(loaded: Place) -> None:
+    loaded.write_suite([CLUB_RULE], CLUBS)
+    numbers = list(range(1, 41))
+    assert clubs_of(loaded, numbers[:20], age=9000, night="2026-11-18").state == "loaded"
+    assert half_missing(loaded).rule_id == "gate.withdrawn"
+    last_year = loaded.folder / "last_year.csv"
+    last_year.write_bytes(csv_bytes(row | {"school_year": "2026"} for row in children(30)))
+    open_years = dataclasses.replace(CHILDREN, history=True)
+    assert loaded.run(open_years, file=last_year, night="2026-11-20").state == "loaded"
+    outcome = clubs_of(loaded, numbers, night="2026-11-20")
+    assert outcome.summary is not None
+    assert (outcome.rule_id, outcome.summary.held) == (PARENT_HELD, 10)
+    # The same year by hand is what the night goes by from then on.
+    this_year = loaded.folder / "this_year.csv"
+    this_year.write_bytes(csv_bytes(children(42)))
+    assert loaded.run(file=this_year, night="2026-11-20").rule_id == ""
+    assert clubs_of(loaded, [*numbers, 41], age=60, night="2026-11-20").rule_id == ""
 
 
 def test_a_parent_that_is_held_as_a_whole_still_blocks(loaded: Place) -> None:

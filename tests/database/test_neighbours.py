@@ -5,18 +5,25 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import os
+import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func
 
 from district import pipeline
 from district.database import engine
 from district.dataset import Column, Dataset, Files, Parent
+from district.import_log import find_run, update_run
 from district.load.lock import lock
 from district.notify.mail import queue_digest
 from district.run import ImportStopped, Locked
+from district.semester_change.confirmation import give_up
 from district.settings import _read_district, settings
+from district.trouble import recorded
 from importing import CHILDREN, FTE_RULE, NIGHT, Outcome, Place, child, children, csv_bytes
 
 TESTS = Dataset(
@@ -196,6 +203,38 @@ def test_an_awaited_administration_is_in_no_digest(place: Place) -> None:
     assert place.run(TESTS, night="2026_spring").state == "missing"
     with engine().begin() as connection:
         assert queue_digest(connection, settings().district.today()) == 0
+
+
+def recorded_stop() -> None:
+    with suppress(ImportStopped), recorded(CHILDREN, "late"):
+        raise Locked("Another run is loading.")
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        recorded_stop,
+        lambda: pipeline.finish(CHILDREN, partition=NIGHT, run_key="late", failed_task="load"),
+        lambda: give_up(CHILDREN, "late", "Nobody has confirmed.", "semester_change.confirmation"),
+    ],
+    ids=["a step that stops", "finish", "people who did not answer"],
+)
+def test_a_load_that_was_given_up_and_commits_stays_loaded(loaded: Place, meanwhile: Callable[[], object]) -> None:
+    loaded.drop(csv_bytes(children(41)), age=60)
+    pipeline.extract(CHILDREN, partition=NIGHT, run_key="late")
+    pipeline.validate(CHILDREN, run_key="late")
+    waits = "select count(*) as n from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    with engine().begin() as connection:
+        run = find_run(connection, CHILDREN, "late")
+        assert run is not None
+        update_run(connection, run.id, state="loaded", unchanged=run.read, loaded_at=func.clock_timestamp())
+        other = threading.Thread(target=meanwhile)
+        other.start()
+        while other.is_alive() and loaded.rows(waits) == [{"n": 0}]:
+            other.join(0.05)
+    other.join()
+    told = loaded.rows("select state, rule_id from import_log.import_run where run_key = 'late'")
+    assert told == [{"state": "loaded", "rule_id": ""}]
 
 
 def test_each_failure_under_one_key_is_mailed(loaded: Place) -> None:

@@ -11,12 +11,16 @@ import pytest
 
 from district import pipeline
 from district.database import engine
+from district.dataset import Dataset
 from district.import_log import find_run, open_run
 from district.review.holds import expire, waiting
 from district.run import ImportStopped, Locked
 from district.settings import settings
 from holding import KEY, OTHER_HALF, TAMPERED, TOO_FEW, clubs_of, half_missing, of_school, released, say, states
-from importing import CHILDREN, CLUB_RULE, CLUBS, FTE_RULE, Place, child, children, csv_bytes, decide
+from importing import CHILDREN, CLUB_RULE, CLUBS, FTE_RULE, Outcome, Place, child, children, csv_bytes, decide
+
+# A night on which the next school year's extracts are rehearsed.
+REHEARSED = "2027-06-10"
 
 
 def test_an_approval_outlives_the_load_of_a_parent(loaded: Place) -> None:
@@ -82,6 +86,38 @@ def test_a_release_s_key_that_is_used_again_is_about_the_newer_run(loaded: Place
     (told,) = loaded.rows("select about_id from import_log.import_run where kind = 'release'")
     (newest,) = loaded.rows("select max(id) as id from import_log.import_run where kind = 'import'")
     assert told["about_id"] == newest["id"]
+
+
+def rehearsed(place: Place, dataset: Dataset, rows: list[dict[str, str]]) -> Outcome:
+    """Next year's rows of a data set, as they go through a rehearsal."""
+    (place.folder / "drop" / "next_year").mkdir(exist_ok=True)
+    coming = [row | {"school_year": "2028"} for row in rows]
+    names = [column.name for column in dataset.columns]
+    content = "".join(",".join(line) + "\n" for line in [names, *([row[name] for name in names] for row in coming)])
+    place.drop(content.encode(), f"next_year/{dataset.name}_1.csv")
+    return place.run(dataset, night=REHEARSED, run_key=f"rehearsal-{dataset.name}", kind="rehearsal")
+
+
+def test_the_release_of_a_rehearsal_is_judged_as_the_rehearsal_was(loaded: Place) -> None:
+    """Neither by what the night's own import holds, nor by what came about this date a year ago."""
+    with (loaded.folder / "district.yaml").open("a", encoding="utf-8") as file:
+        file.write("  - {end_year: 2028, first_day: 2027-08-11, last_day: 2028-05-24}\n")
+    settings.cache_clear()
+    loaded.write_suite([CLUB_RULE], CLUBS)
+    loaded.night(csv_bytes(children(80)), age=9000, night="2026-11-20")
+    assert clubs_of(loaded, list(range(1, 81)), age=9000).state == "loaded"
+    loaded.execute("update import_log.import_run set night = '2026-06-10' where dataset = 'clubs'")
+    half = [row for row in children(80) if row["school_id"] == "0100" or int(row["student_id"]) > 7000040]
+    tonight = loaded.night(csv_bytes(half), night=REHEARSED)
+    assert (tonight.state, tonight.rule_id) == ("loaded", "gate.withdrawn")
+    assert rehearsed(loaded, CHILDREN, children(20)).state == "loaded"
+    loaded.write_suite([CLUB_RULE, TOO_FEW], CLUBS)
+    held = rehearsed(loaded, CLUBS, children(20))
+    assert (held.state, held.rule_id) == ("held", "children.rows")
+    assert "A person decides: see `district holds`." in held.message
+    decide(CLUBS, held.run_key, choice="approve", person="Pat", role="data_person", reason="They are few.")
+    release = pipeline.release(CLUBS, run_key=held.run_key)
+    assert (release.state, release.inserted, release.reason) == ("loaded", 20, "")
 
 
 def test_an_approval_is_not_used_up_by_a_load_that_leaves_its_school_out(loaded: Place) -> None:

@@ -24,7 +24,8 @@ from district.review.holds import waiting
 from importing import CHILDREN, FTE_RULE, Outcome, Place, children, csv_bytes, decide, with_gate, working_in
 from killing import fork_server, kill_step
 
-FAMILIES = with_gate(CHILDREN, floor=1_000_000)
+# It mends its history: a parent that is held as a whole would only block its child.
+FAMILIES = dataclasses.replace(with_gate(CHILDREN, floor=1_000_000), history=True)
 VISITS = Dataset(
     name="visits",
     extract=Files("visits_*.csv"),
@@ -96,8 +97,20 @@ def visits(count: int = 120) -> list[Row]:
     ]
 
 
+def files() -> tuple[list[Row], list[Row]]:
+    """The rows of both first files; the last twenty of each are of a closed year, and come every night."""
+    last_year = {"school_year": "2026"}
+    families = [*children(60), *(row | last_year for row in children(20))]
+    return families, [*visits(), *(row | last_year | {"visited_on": "2026-03-02"} for row in visits(20))]
+
+
 def visits_bytes(rows: list[Row]) -> bytes:
     return "".join(",".join(row.values()) + "\n" for row in [dict(zip(HEADER, HEADER, strict=True)), *rows]).encode()
+
+
+def closed(rows: list[Row], at: int) -> Row:
+    of_it = [row for row in rows if row["school_year"] == "2026"]
+    return of_it[at % len(of_it)] if of_it else rows[at]
 
 
 # What happens to a file between two nights; each takes the rows and the place of one of them.
@@ -108,6 +121,10 @@ EDITS: dict[str, Callable[[list[Row], int], object]] = {
     "no number": lambda rows, at: rows[at].update(minutes="soon"),
     "unknown code": lambda rows, at: rows[at].update(grade_level_code="X"),
     "unknown child": lambda rows, at: rows[at].update(student_id="7999999"),
+    "closed year, corrected": lambda rows, at: closed(rows, at).update(minutes=str(31 + at % 7)),
+    "closed year, rejected": lambda rows, at: closed(rows, at).update(minutes="450"),
+    "closed year, gone": lambda rows, at: rows.remove(closed(rows, at)),
+    "closed year, unknown child": lambda rows, at: rows.append(closed(rows, at) | {"student_id": "7999999"}),
     "early": lambda rows, at: rows[at].update(visited_on="2015-06-30"),
     "no day": lambda rows, at: rows[at].update(visited_on=""),
     "crowd": lambda rows, at: [
@@ -180,7 +197,7 @@ def night(
             place.drop(content, f"{dataset.name}_1.csv", age=age)
             outcome = place.run(dataset, night=stamp, before=before)
             # Edits may come to what was there two nights ago, which is held.
-            told = outcome.rule_id == "file.resent" or outcome.rule_id.startswith("gate.")
+            told = outcome.rule_id in ("file.resent", "year.closed") or outcome.rule_id.startswith("gate.")
             assert outcome.state in ("loaded", "unchanged") or told, outcome.message
         if approve and waiting(VISITS, outcome.run_key) is not None:
             decide(VISITS, outcome.run_key, choice="approve", person="Pat", role="data_person", reason="It is meant.")
@@ -226,14 +243,16 @@ def compared(place: Place) -> int:
 
 
 SWEEPING = ["half a school gone", "a school changed"]
-MILD = [name for name in sorted(EDITS) if name not in SWEEPING]
+# Held as a whole until somebody approves them.
+AMENDING = ["closed year, corrected", "closed year, gone"]
+MILD = [name for name in sorted(EDITS) if name not in (*SWEEPING, *AMENDING)]
 # Every edit there is, each once, whatever the others draw: first what is compared, then what has everything judged.
 EVERY_EDIT: list[Any] = [
     ([(name, 7 * number) for number, name in enumerate(names)], families, change, (step, 9 + 5 * part))
     for part, (names, families, change, step) in enumerate(
         [
             (MILD[0::3], [("born earlier", 0)], "", "extract"),
-            (MILD[1::3], [("born later", 11)], "approve", "validate"),
+            ([*MILD[1::3], *AMENDING], [("born later", 11)], "approve", "validate"),
             (MILD[2::3], [("child gone", 22)], "", "load"),
             (SWEEPING[:1], [("child bad", 33)], "code", "load"),
             (SWEEPING[1:], [], "suite", "load"),
@@ -260,7 +279,7 @@ def test_comparing_lines_comes_to_what_judging_everything_does(
     migrated: Server, tmp_path_factory: pytest.TempPathFactory, forks: ForkServerContext, nights: list[Any]
 ) -> None:
     folder = tmp_path_factory.mktemp("nights")
-    families, rows = children(60), visits()
+    families, rows = files()
     with district(migrated, folder / "lines") as lines, district(migrated, folder / "whole") as whole:
         for number, (edits, family_edits, change, killed) in enumerate([([], [], "", None), *nights], start=1):
 
@@ -354,6 +373,33 @@ def test_a_closed_year_corrected_by_hand_leaves_the_current_one_and_its_comparis
         "count(*) filter (where minutes = 45) as corrected from district.visits group by 1 order by 1"
     )
     assert [tuple(row.values()) for row in standing] == [(2026, 59, 0), (2027, 120, 1)]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_closed_year_in_the_same_file_is_held_only_where_a_row_of_it_would_change(
+    migrated: Server, tmp_path: Path, whole: bool
+) -> None:
+    families, rows = files()
+    changes: dict[str, Callable[[], object]] = {
+        "nothing": lambda: None,
+        "a row of this year": lambda: rows[3].update(minutes="45"),
+        "a row of this year gone": lambda: rows.pop(5),
+        "a closed row that is rejected": lambda: rows.append(rows[-1] | {"student_id": "7999999"}),
+        "another": lambda: rows[4].update(minutes="45"),
+    }
+    with district(migrated, tmp_path / "lines") as place:
+        for number, (what, change) in enumerate(changes.items(), start=1):
+            change()
+            outcome = night(place, number, families, rows, whole=whole)
+            assert (outcome.state, outcome.message) == ("loaded", ""), what
+        assert (compared(place) > 0) is not whole
+        closed_row = closed(rows, 0)
+        for number, change in enumerate((lambda: closed_row.update(minutes="45"), lambda: rows.remove(closed_row)), 6):
+            before = place.table_hash(VISITS)
+            change()
+            outcome = night(place, number, families, rows, whole=whole)
+            assert (outcome.rule_id, "2026 is closed" in outcome.message) == ("year.closed", True)
+            assert place.table_hash(VISITS) == before
 
 
 @pytest.mark.parametrize("lost", ["landed copy", "layout", "day that a rule asks for"])

@@ -185,9 +185,10 @@ class History:
             return
         done = take_back(load.id, keep_later=keep_later)
         expected = {key: row for key, row in now.items() if key not in own}
-        expected |= {key: load.before[key] for key in own if key in load.before}
-        assert snapshot(self.place) == expected
-        removed = len(own - set(load.before))
+        before = {key: row for key in own if (row := self.before(load, key)) is not None}
+        assert snapshot(self.place) == expected | before
+        event("through an undone load", len([key for key in before if before[key] != load.before[key]]))
+        removed = len(own) - len(before)
         assert (done.set_back, done.removed, done.left) == (len(own) - removed, removed, len(touched))
         self.undone.add(load.id)
         # What loaded after it, on top of it, may bring its rows again.
@@ -195,6 +196,14 @@ class History:
         self.last |= {each.content: "undone" for each in later if each.year == load.year}
         with pytest.raises(NotUndone, match="is undone already"):
             take_back(load.id, keep_later=keep_later)
+
+    def before(self, load: Load, key: Key) -> tuple[Any, ...] | None:
+        """A row as it was before a load, and before those that are undone already."""
+        row = load.before.get(key)
+        if row is None:
+            return None
+        made_by = next(each for each in self.loads if each.after.get(key) == row)
+        return self.before(made_by, key) if made_by.id in self.undone else row
 
     def check_refusal(self, said: str, changed: int, touched: set[Key]) -> None:
         """It lists how many rows later loads touched, by school."""
@@ -234,9 +243,20 @@ EVERY_EDIT: list[Any] = [
     (2026, True, [("changed", 1), ("changed", 3)]),
     (1, True),
 ]
+# A row is changed by three loads and another inserted and changed, and they are undone from the middle outwards.
+FROM_THE_MIDDLE: list[Any] = [
+    (2027, False, [("changed", 1), ("new", 0), ("changed", 3)]),
+    (2027, False, [("changed", 15), ("changed", 8), ("gone", 3), ("changed", 5)]),
+    (2027, False, [("changed", 28), ("changed", 2), ("returns", 0)]),
+    (2, True),
+    (1, True),
+    (0, False),
+    (2027, False, []),
+]
 
 
 @example(EVERY_EDIT)
+@example(FROM_THE_MIDDLE)
 @given(STEPS)
 @settings(
     max_examples=int(os.environ.get("UNDO_HISTORIES", "3")),

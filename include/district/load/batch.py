@@ -16,15 +16,18 @@ from sqlalchemy import (
     false,
     func,
     null,
+    or_,
     select,
     table,
     text,
     tuple_,
+    union,
 )
 
 from district.carried import count_carried, keys_kept, no_key_of, since_of, standing_id
 from district.dataset import Dataset
 from district.extract.scope import Census
+from district.import_log import SCHOOL_YEAR
 from district.load.counting import SCHOOL
 from district.tables import census_columns, finding_table, staging_table, target_table, touched_table
 from district.validate.fates import blanked_columns, kept_out, perhaps_sent, values_of
@@ -83,6 +86,12 @@ class Batch:
     def changed(self, action: str) -> Any:
         """Whether a good row is to be inserted or updated, once that is decided."""
         return self.good.c.row_no.in_(select(CHANGE.c.row_no).where(CHANGE.c.action == action))
+
+    def changed_years(self) -> frozenset[int]:
+        """The school years of which a row is to be inserted, updated or withdrawn, once that is decided."""
+        good, gone = self.good, self.vanished_keys()
+        changed = select(good.c[SCHOOL_YEAR]).where(or_(self.changed("insert"), self.changed("update")))
+        return frozenset(self.connection.execute(union(changed, select(gone.c[SCHOOL_YEAR]))).scalars())
 
     def on_key(self, rows: Any) -> Any:
         """Whether a row has the key of one of the target's."""

@@ -54,8 +54,9 @@ class ChangedRows:
         create_temporary(connection, "_was", self._images(row_history.c.import_run_id == run.id))
         self._mine = self._target.c.import_run_id == run.id
         self.own = self._count(select(self._target).where(self._mine))
-        self.inserted = self._count(select(self._target).where(self._mine, ~self._was_there()))
         self.touched = create_temporary(connection, "_touched", self._touched_later())
+        self._pass_over_undone()
+        self.removed = self._count(select(self._target).where(self._mine, ~self._was_there()))
 
     def by_school(self) -> dict[str, int]:
         """How many rows later loads touched, by school, the most first; ``WHOLE`` for rows of no known school.
@@ -89,7 +90,7 @@ class ChangedRows:
         before = update(target).where(self._mine, self._same_key(was))
         values = {each.name: was.c[each.name] for each in target.columns}
         restored = connection.execute(before.values(values)).rowcount
-        if (removed, restored) != (self.inserted, self.own - self.inserted):
+        if (removed, restored) != (self.removed, self.own - self.removed):
             raise ImportStopped(f"{self._dataset.name}: its rows changed while they were undone. Nothing was undone.")
 
     def _touched_later(self) -> Select[Any]:
@@ -106,6 +107,21 @@ class ChangedRows:
         school = target.c[SCHOOL] if SCHOOL in target.c else null()
         rows = select(school.label("school")).join(keys, self._same_key(keys))
         return rows.where(~self._mine)
+
+    def _pass_over_undone(self) -> None:
+        """A row that the load found as an undone load had left it becomes what it was before that one, too.
+
+        That undo left the row to this load, and nobody would take back its own value any more.
+        """
+        was, execute = self._was, self._connection.execute
+        undone = select(import_run.c.id).where(import_run.c.state == "undone")
+        newest = select(func.max(was.c.import_run_id)).where(was.c.import_run_id.in_(undone))
+        while (made_by := execute(newest).scalar()) is not None:
+            before = self._images(row_history.c.import_run_id == made_by).subquery()
+            same = and_(*[was.c[name] == before.c[name] for name in self._dataset.key])
+            theirs = was.c.import_run_id == made_by
+            execute(delete(was).where(theirs, ~exists().where(same)))
+            execute(update(was).where(theirs, same).values({each.name: before.c[each.name] for each in was.columns}))
 
     def _images(self, *where: Any) -> Select[Any]:
         """Rows as the history has them, in the table's columns."""

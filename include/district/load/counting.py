@@ -7,11 +7,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Text, and_, case, cast, func, or_, select, tuple_
+from sqlalchemy import CTE, ColumnElement, Connection, Row, Text, and_, case, cast, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from district.dataset import Dataset
-from district.import_log import speaks_for
+from district.import_log import judged_as, speaks_for
 from district.review.holds import held_schools
 from district.review.tables import UNLISTED, WHOLE, decision, school_change
 from district.tables import finding_table, import_issue, import_run, staging_table
@@ -122,25 +122,36 @@ def usual_counts(connection: Connection, dataset: Dataset, run: Row[Any]) -> dic
         .where(same, decision.c.kind == "review", let_through)
         .correlate(school_change)
     )
-    night = func.coalesce(import_run.c.about_id, import_run.c.id)
+    nights = _nights(dataset)
+    night = nights.c.night
     loads = (
-        select(school, night.label("night"), _READ.label("read"))
+        select(school, night, _READ.label("read"))
         .ext(distinct_on(school, night))
-        .join(import_run)
+        .select_from(school_change.join(import_run))
+        .join(nights, nights.c.id == import_run.c.id)
         .where(same, ~school_change.c.held, import_run.c.id >= func.coalesce(begins.scalar_subquery(), 0))
         .order_by(school, night, import_run.c.id.desc())
         .subquery()
     )
     newest = func.row_number().over(partition_by=loads.c.school_id, order_by=loads.c.night.desc())
-    nights = select(loads.c.school_id, loads.c.read, newest.label("nth")).subquery()
-    median = func.percentile_disc(0.5).within_group(nights.c.read)
-    query = select(nights.c.school_id, median).where(nights.c.nth <= USUAL_NIGHTS).group_by(nights.c.school_id)
+    last = select(loads.c.school_id, loads.c.read, newest.label("nth")).subquery()
+    median = func.percentile_disc(0.5).within_group(last.c.read)
+    query = select(last.c.school_id, median).where(last.c.nth <= USUAL_NIGHTS).group_by(last.c.school_id)
     return {str(school): int(rows) for school, rows in connection.execute(query.having(func.count() >= FEWEST_NIGHTS))}
+
+
+def _nights(dataset: Dataset) -> CTE:
+    """Each run with the one that it, or the release that it releases in its turn, began with."""
+    own = select(import_run.c.id, import_run.c.id.label("night")).where(
+        import_run.c.dataset == dataset.name, import_run.c.about_id.is_(None)
+    )
+    nights = own.cte("nights", recursive=True)
+    return nights.union_all(select(import_run.c.id, nights.c.night).join(nights, import_run.c.about_id == nights.c.id))
 
 
 def counts_of_last_year(connection: Connection, dataset: Dataset, run: Row[Any]) -> dict[str, int]:
     """How many rows of each school came about this date a year ago; a rehearsal's were not those of that night."""
-    if dataset.partition != "night" or run.kind == "rehearsal":
+    if dataset.partition != "night" or judged_as(connection, run) == "rehearsal":
         return {}
     day = run.night - datetime.timedelta(days=365)
     distance = func.abs(import_run.c.night - day)

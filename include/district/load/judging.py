@@ -44,7 +44,7 @@ def judge_load(batch: Batch, last: Row[Any] | None, *, preview: bool) -> tuple[C
         listed=not batch.first and bool(settings().district.schools),
         stopping=[
             *_stopping(connection, dataset, run, first=batch.first and (gate.first or settings().first_load) == "hold"),
-            *(() if batch.first else _amends(connection, dataset, run, changes)),
+            *(() if batch.first else _amends(batch)),
         ],
         waiting=_held_by_parents(connection, dataset, run),
         approved=decisions.schools_of(relied_on),
@@ -61,7 +61,7 @@ def judge_load(batch: Batch, last: Row[Any] | None, *, preview: bool) -> tuple[C
     return decider.hold(changes, judgement), judgement
 
 
-def reason_of(judgement: Judgement, schools: int, *, run: Row[Any], preview: bool) -> str:
+def reason_of(connection: Connection, run: Row[Any], judgement: Judgement, schools: int, *, preview: bool) -> str:
     """What a run's row says of what is held; nothing where nothing is. A preview asks nobody."""
     if not judgement.reasons:
         return ""
@@ -72,12 +72,12 @@ def reason_of(judgement: Judgement, schools: int, *, run: Row[Any], preview: boo
     told = f"{told} Nothing was changed." if judgement.whole else f"{held} held, the others loaded. {told}"
     if all(reason.rule_id in (PARENT_HELD, LEFT_OUT) for reason in judgement.reasons):
         return told
-    return f"{told} A person decides: {_how_to_decide(run)}see `district holds`."
+    return f"{told} A person decides: {_how_to_decide(connection, run)}see `district holds`."
 
 
-def _how_to_decide(run: Row[Any]) -> str:
-    """Where Airflow asks; nowhere about a run by hand, and about a release only when it is told to."""
-    if run.run_key.startswith(import_log.BY_HAND):
+def _how_to_decide(connection: Connection, run: Row[Any]) -> str:
+    """Where Airflow asks; nowhere about a run by hand or a rehearsal, and about a release only when it is told to."""
+    if run.run_key.startswith(import_log.BY_HAND) or import_log.judged_as(connection, run) == "rehearsal":
         return ""
     return "clear `review` and answer it, or " if run.kind == "release" else "answer the required action, or "
 
@@ -104,15 +104,17 @@ def _stopping(connection: Connection, dataset: Dataset, run: Row[Any], *, first:
     return reasons
 
 
-def _amends(connection: Connection, dataset: Dataset, run: Row[Any], changes: Changes) -> list[Reason]:
-    """What holds a delivery that would change a closed school year: only an amendment with a reason may.
+def _amends(batch: Batch) -> list[Reason]:
+    """What holds a delivery that would change a row of a closed school year: only an amendment with a reason may.
 
     A data set that sends its history with every file mends it night by night.
     """
-    changed = changes.inserted + changes.updated + changes.withdrawn
-    if dataset.partition != "night" or dataset.history or not changed:
+    dataset, run = batch.dataset, batch.run
+    if dataset.partition != "night" or dataset.history:
         return []
-    closed = closed_years(recorded_calendar(connection), run.night, import_log.years_sent(dataset, run))
+    closed = closed_years(recorded_calendar(batch.connection), run.night, import_log.years_sent(dataset, run))
+    if closed:
+        closed &= batch.changed_years()
     if not closed:
         return []
     listed = ", ".join(map(str, sorted(closed)))
@@ -121,12 +123,8 @@ def _amends(connection: Connection, dataset: Dataset, run: Row[Any], changes: Ch
 
 
 def _held_by_parents(connection: Connection, dataset: Dataset, run: Row[Any]) -> frozenset[str]:
-    """The schools that a parent's newest run of the same night holds; a rehearsal waits for none of the night's own."""
-    if dataset.partition != "night" or run.kind == "rehearsal":
+    """The schools that a parent's loads of the same night hold; a rehearsal waits for none of the night's own."""
+    if dataset.partition != "night" or import_log.judged_as(connection, run) == "rehearsal":
         return frozenset()
-    held: set[str] = set()
-    for parent in dataset.parents:
-        theirs = import_log.parent_run(connection, parent.dataset, run.partition)
-        if theirs is not None and theirs.state == "loaded":
-            held |= holds.held_schools(connection, theirs.id)
-    return frozenset(held)
+    loads = [load for parent in dataset.parents for load in import_log.parent_loads(connection, parent.dataset, run)]
+    return frozenset(school for load in loads for school in holds.held_schools(connection, load.id))

@@ -45,7 +45,7 @@ class Undone:
     set_back: int
     """Rows that the load had updated or withdrawn."""
     removed: int
-    """Rows that the load had inserted."""
+    """Rows that the load had inserted, or an undone one before it."""
     left: int
     """Rows that later loads touched, and that stay as these left them."""
 
@@ -174,7 +174,7 @@ def _check_rows(run: Row[Any], rows: ChangedRows, *, keep_later: bool) -> None:
 def _open(connection: Connection, run: Row[Any], run_key: str, rows: ChangedRows, *, person: str, reason: str) -> int:
     """The undo's own run. It loads nothing: no other code takes its state for a load's."""
     now = func.clock_timestamp()
-    counts = _counts(rows.own - rows.inserted, rows.inserted, rows.touched)
+    counts = _counts(rows.own - rows.removed, rows.removed, rows.touched)
     same = ("dataset", "partition", "night", "owner", "delivery_id", "scope")
     values = {
         **{name: run._mapping[name] for name in same},
@@ -183,8 +183,8 @@ def _open(connection: Connection, run: Row[Any], run_key: str, rows: ChangedRows
         "about_id": run.id,
         "state": "restored",
         "reason": f"Undoes run {run.id} ({run.file_name}): {counts}. By {person}: {reason}",
-        "updated": rows.own - rows.inserted,
-        "withdrawn": rows.inserted,
+        "updated": rows.own - rows.removed,
+        "withdrawn": rows.removed,
         "unchanged": rows.touched,
         "finished_at": now,
         "loaded_at": now,

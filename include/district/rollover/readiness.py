@@ -218,7 +218,7 @@ def _accepted(counted: Counted, enrollment: Dataset, school_id: str) -> Iterator
     if codes:
         what = f"{codes:,} of its rows hold a code that is not mapped for next year: map it, or correct it in the SIS."
     else:
-        what = "Rows were sent and did not load: see the rehearsal's note, or decide about what is held."
+        what = "Rows were sent and did not load: `district rehearse` says why; decide about what is held."
     yield Line(
         school_id=school_id,
         check="rows",

@@ -74,7 +74,7 @@ def confirming_role(person: str, dataset: Dataset) -> str:
 def give_up(dataset: Dataset, run_key: str, what: str, rule_id: str) -> None:
     """Ends a run for which people were waited for in vain: it is held, and the table keeps its rows."""
     with engine().begin() as connection:
-        run = import_log.find_run(connection, dataset, run_key)
+        run = import_log.find_run(connection, dataset, run_key, locked=True)
         if run is not None and run.state == "validated":
             import_log.update_run(
                 connection, run.id, state="held", reason=f"{what} Nothing was changed.", rule_id=rule_id
