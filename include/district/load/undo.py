@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, func, insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from district import import_log
+from district.counted import counted
 from district.database import clean_error, engine
 from district.dataset import Dataset
 from district.load.aftermath import forget_load
@@ -157,16 +158,16 @@ def _check_rows(run: Row[Any], rows: ChangedRows, *, keep_later: bool) -> None:
         raise NotUndone(f"{which} changed no row, so there is nothing to undo.")
     if rows.own + rows.touched != changed:
         raise NotUndone(
-            f"{which} changed {_rows(changed)}, and the table and its history account for {rows.own + rows.touched:,}: "
-            f"it was changed by hand. Nothing was undone; import a file of {run.dataset} by hand to mend it."
+            f"{which} changed {counted(changed, 'row')}, and the table and its history account for "
+            f"{rows.own + rows.touched:,}: it was changed by hand. Nothing was undone; import a file of {run.dataset} by hand to mend it."
         )
     if rows.own and (keep_later or not rows.touched):
         return
     by_school = ", ".join(f"{school or 'other schools'} {count:,}" for school, count in rows.by_school().items())
     schools = f"; by school: {by_school}" if by_school else ""
-    then = f" Or undo the other {_rows(rows.own)} alone, with --keep-later." if rows.own else ""
+    then = f" Or undo the other {counted(rows.own, 'row')} alone, with --keep-later." if rows.own else ""
     raise NotUndone(
-        f"Later loads touched {rows.touched:,} of the {_rows(changed)} that run {run.id} of {run.dataset} "
+        f"Later loads touched {rows.touched:,} of the {counted(changed, 'row')} that run {run.id} of {run.dataset} "
         f"changed{schools}. Nothing was undone. Undo the later runs first, the newest before the others.{then}"
     )
 
@@ -198,9 +199,5 @@ def _summary(run: Row[Any]) -> Undone:
 
 
 def _counts(set_back: int, removed: int, left: int) -> str:
-    stay = f"; {_rows(left)} that later loads touched stay as they are" if left else ""
-    return f"{_rows(set_back)} set back, {_rows(removed)} removed{stay}"
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row" if count == 1 else f"{count:,} rows"
+    stay = f"; {counted(left, 'row')} that later loads touched stay as they are" if left else ""
+    return f"{counted(set_back, 'row')} set back, {counted(removed, 'row')} removed{stay}"
