@@ -159,7 +159,8 @@ def _check_rows(run: Row[Any], rows: ChangedRows, *, keep_later: bool) -> None:
     if rows.own + rows.touched != changed:
         raise NotUndone(
             f"{which} changed {counted(changed, 'row')}, and the table and its history account for "
-            f"{rows.own + rows.touched:,}: it was changed by hand. Nothing was undone; import a file of {run.dataset} by hand to mend it."
+            f"{rows.own + rows.touched:,}: it was changed by hand. Nothing was undone; import a file of {run.dataset} "
+            "by hand to mend it."
         )
     if rows.own and (keep_later or not rows.touched):
         return
