@@ -27,6 +27,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from district.calendar.record import recorded_calendar
+from district.calendar.standing import current_years
 from district.database import engine
 from district.dataset import Dataset
 from district.extract.landing import Arrival, Landed
@@ -230,7 +232,7 @@ def parent_run(connection: Connection, parent: str, partition: str, kind: str = 
     """The run of a parent data set that tells how the same night went: one that loaded, else the newest.
 
     Where a ``kind`` is given, of the runs that are judged as such. Unnoticed runs say nothing of the night, and neither
-    does one that was killed long ago.
+    does one that was killed long ago, nor a correction of another year by hand.
     """
     alive = or_(import_run.c.state.in_(FINAL), import_run.c.started_at > func.now() - LONGEST_RUN)
     query = select(import_run).where(import_run.c.dataset == parent, import_run.c.partition == partition)
@@ -238,8 +240,20 @@ def parent_run(connection: Connection, parent: str, partition: str, kind: str = 
     query = query.where(~import_run.c.unnoticed, import_run.c.kind != "undo", alive).order_by(
         loaded.desc(), import_run.c.id.desc()
     )
-    runs = connection.execute(query).all()
+    runs = [run for run in connection.execute(query) if not _of_other_years(connection, run)]
     return next((run for run in runs if not kind or judged_as(connection, run) == kind), None)
+
+
+def _of_other_years(connection: Connection, run: Row[Any]) -> bool:
+    """Whether a file that was imported by hand, or its release, holds other school years alone than the night's."""
+    if not run.run_key.startswith(BY_HAND):
+        return False
+    calendar = recorded_calendar(connection)
+    known, current = (
+        {str(year.end_year) for year in years} for years in (calendar.school_years, current_years(calendar, run.night))
+    )
+    sent = {value for values in run.scope or () for value in values} & known
+    return bool(sent) and sent.isdisjoint(current)
 
 
 def parent_loads(connection: Connection, parent: str, run: Row[Any]) -> list[Row[Any]]:

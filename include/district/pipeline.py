@@ -207,6 +207,8 @@ def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
         confirmed = check_strict(connection, dataset, run) if run.kind == "semester_change" and not preview else []
         foreseen = changes_of(connection, run.id)
         batch = Batch(connection, dataset, run)
+        run = _narrowed(batch)
+        last = import_log.last_loaded(connection, dataset, run.partition, run.scope)
         changes, judgement = judge_load(batch, last, preview=preview)
         if confirmed:
             check_foreseen(run, foreseen, changes_of(connection, run.id))
@@ -228,6 +230,15 @@ def _load(dataset: Dataset, run: Row[Any], *, preview: bool) -> None:
         with engine().begin() as connection:
             record_changes(connection, run.id, changes.schools, judgement)
             import_log.update_run(connection, run.id, **told)
+
+
+def _narrowed(batch: Batch) -> Row[Any]:
+    """The run, about the scope values of the rows that may load: one that is rejected speaks for no others."""
+    scope = [[str(value) for value in values] for values in batch.loaded_scope]
+    if scope and scope != batch.run.scope:
+        import_log.update_run(batch.connection, batch.run.id, scope=scope)
+        batch.run = _run(batch.dataset, batch.run.run_key, batch.connection)
+    return batch.run
 
 
 def _give_way(connection: Connection, dataset: Dataset, run: Row[Any], last: Row[Any]) -> None:

@@ -95,9 +95,12 @@ import_run = Table(
     Column("reason", Text, nullable=False, server_default=text("''")),
     Column("rule_id", Text, nullable=False, server_default=text("''")),
     Column("delivery_id", ForeignKey("delivery.id")),
-    Column("layout", JSONB),
-    Column("plan", JSONB),
-    Column("scope", JSONB, comment="The values of its scope columns, as texts: [[value, ...], ...]."),
+    # A run that begins again has none of these: NULL, and not the JSON value of that name, which has no elements.
+    Column("layout", JSONB(none_as_null=True)),
+    Column("plan", JSONB(none_as_null=True)),
+    Column(
+        "scope", JSONB(none_as_null=True), comment="The values of its scope columns, as texts: [[value, ...], ...]."
+    ),
     Column("rules", Text, nullable=False, server_default=text("''"), comment="A digest of what it was judged by."),
     Column("versions", Text, nullable=False, server_default=text("''"), comment="The same, and which parents stood."),
     Column(

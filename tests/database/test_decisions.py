@@ -304,6 +304,22 @@ def test_a_rule_of_the_suite_that_holds_can_be_approved(loaded: Place) -> None:
     assert (released(), len(loaded.standing())) == ("loaded", 41)
 
 
+def test_an_approval_lets_through_what_held_it_and_no_reason_that_came_since(place: Place) -> None:
+    old = [row | {"school_year": "2026"} for row in children(40, first=101)]
+    both = [*children(), *old]
+    assert place.night(csv_bytes(both), night="2026-09-01", age=90_000).state == "loaded"
+    place.write_suite([FTE_RULE, TOO_FEW])
+    both[45]["grade_level_code"] = "1"
+    assert place.night(csv_bytes(both), night="2026-10-10", run_key=KEY, age=80_000).rule_id == "children.rows"
+    say()
+    # The day after, last year is closed, and the same bytes come once more.
+    again = place.night(csv_bytes(both), night="2026-10-12", run_key="night-3", age=80_000)
+    assert (again.state, again.rule_id) == ("held", "year.closed")
+    assert {row["grade_level_code"] for row in place.standing().values()} == {"K"}
+    say("night-3")
+    assert released("night-3") == "loaded"
+
+
 def test_a_school_that_was_left_out_stays_out_even_where_it_would_trip_no_longer(loaded: Place) -> None:
     loaded.write_suite([FTE_RULE, TOO_FEW])
     rows = [row | ({"grade_level_code": "9"} if row["school_id"] == "0101" else {}) for row in children(42)]

@@ -162,6 +162,17 @@ def test_08_a_missing_file_withdraws_nobody(loaded: Place) -> None:
     unchanged_and_tight(loaded, before)
 
 
+def test_08_a_night_that_was_asked_for_twice_in_vain_stops_none_after_it(loaded: Place) -> None:
+    (loaded.folder / "drop" / "children_1.csv").unlink()
+    for _ in range(2):
+        assert loaded.run(night="2026-11-20", run_key="late").state == "missing"
+    for day in (21, 22):
+        assert loaded.night(csv_bytes(children(20 + day)), night=f"2026-11-{day}", age=7200 - day).state == "loaded"
+    assert loaded.rows("select scope is null as empty from import_log.import_run where run_key = 'late'") == [
+        {"empty": True}
+    ]
+
+
 def test_08_a_missing_drop_folder_is_a_missing_file(loaded: Place) -> None:
     loaded.folder.joinpath("drop", "children_1.csv").unlink()
     loaded.folder.joinpath("drop").rmdir()

@@ -22,8 +22,23 @@ from district.review.preview import as_markdown
 from district.review.tables import UNLISTED
 from district.settings import _read_district, settings
 from district.tables import import_run
-from holding import HALF, KEY, TOO_FEW, clubs_of, half_missing, of_school, released, say
-from importing import CHILDREN, CLUB_RULE, CLUBS, FTE_RULE, Place, canaries_of, child, children, csv_bytes, with_gate
+from holding import HALF, KEY, TOO_FEW, clubs_of, half_missing, of_school, released, say, states
+from importing import (
+    CHILDREN,
+    CLUB_RULE,
+    CLUBS,
+    FTE_RULE,
+    Outcome,
+    Place,
+    canaries_of,
+    child,
+    children,
+    csv_bytes,
+    with_gate,
+)
+
+LAST_YEAR = [row | {"school_year": "2026"} for row in children(30)]
+OPEN_YEARS = dataclasses.replace(CHILDREN, history=True)
 
 
 def test_64_a_school_that_loses_half_is_held_and_the_other_loads(loaded: Place) -> None:
@@ -280,24 +295,41 @@ def test_another_year_of_the_parent_by_hand_lets_no_held_school_of_the_night_thr
     numbers = list(range(1, 41))
     assert clubs_of(loaded, numbers[:20], age=9000, night="2026-11-18").state == "loaded"
     assert half_missing(loaded).rule_id == "gate.withdrawn"
-    last_year = loaded.folder / "last_year.csv"
-    last_year.write_bytes(csv_bytes(row | {"school_year": "2026"} for row in children(30)))
-    open_years = dataclasses.replace(CHILDREN, history=True)
-    assert loaded.run(open_years, file=last_year, night="2026-11-20").state == "loaded"
+    assert by_hand(loaded, LAST_YEAR).state == "loaded"
     outcome = clubs_of(loaded, numbers, night="2026-11-20")
     assert outcome.summary is not None
     assert (outcome.rule_id, outcome.summary.held) == (PARENT_HELD, 10)
     # The same year by hand is what the night goes by from then on.
-    this_year = loaded.folder / "this_year.csv"
-    this_year.write_bytes(csv_bytes(children(42)))
-    assert loaded.run(file=this_year, night="2026-11-20").rule_id == ""
+    assert by_hand(loaded, children(42)).rule_id == ""
     assert clubs_of(loaded, [*numbers, 41], age=60, night="2026-11-20").rule_id == ""
+
+
+def by_hand(place: Place, rows: list[dict[str, str]], dataset: Dataset = OPEN_YEARS) -> Outcome:
+    file = place.drop(csv_bytes(rows), "by_hand.csv", age=3600)
+    return place.run(dataset, file=file, night="2026-11-20", run_key=f"cli-{len(place.keys)}")
 
 
 def test_a_parent_that_is_held_as_a_whole_still_blocks(loaded: Place) -> None:
     loaded.write_suite([CLUB_RULE], CLUBS)
-    loaded.night(csv_bytes(children(20)))
-    assert clubs_of(loaded, [1, 2]).state == "blocked"
+    loaded.night(csv_bytes(children(20)), night="2026-11-20")
+    assert clubs_of(loaded, [1, 2], night="2026-11-20").state == "blocked"
+    # A correction of last year says nothing of the night; a file of this year does.
+    assert by_hand(loaded, LAST_YEAR).state == "loaded"
+    assert clubs_of(loaded, [1, 2], night="2026-11-20").state == "blocked"
+    assert by_hand(loaded, children(40)).state == "loaded"
+    assert clubs_of(loaded, [1, 2], night="2026-11-20").state == "loaded"
+
+
+def test_a_rejected_row_of_a_year_does_not_speak_for_it(loaded: Place) -> None:
+    loaded.write_suite([CLUB_RULE], CLUBS)
+    assert clubs_of(loaded, list(range(1, 21)), age=9000, night="2026-11-18").state == "loaded"
+    half_missing(loaded)
+    assert by_hand(loaded, [*LAST_YEAR[:10], child(900, fte="2")]).state == "loaded"
+    assert states(loaded) == ["open"]
+    assert clubs_of(loaded, list(range(1, 41)), night="2026-11-20").rule_id == PARENT_HELD
+    # Nor is a night's file compared with how many rows came of last year.
+    sent = [*children(60), child(901, school_year="2026", fte="2")]
+    assert loaded.night(csv_bytes(sent), night="2026-11-21", age=60).rule_id == ""
 
 
 SWEEP = (0, 5, 9, 10, 11, 25, 50, 74, 75, 76, 90, 99, 100)

@@ -244,12 +244,12 @@ def test_new_rows_of_schools_that_nobody_listed(others: SchoolChange, held: bool
 def test_what_is_approved_passes_and_nothing_else_does() -> None:
     bad, worse = school(100, gone=50), school(100, gone=60, school_id="0101")
     stopping = [Reason(school_id=WHOLE, rule_id="rows", text="Too few.")]
-    everything = judge(GATE, [QUIET, bad, worse], stopping=stopping, approved={WHOLE, "0100", "0101"})
+    everything = judge(GATE, [QUIET, bad, worse], approved={WHOLE, "0100", "0101"})
     assert (everything.reasons, everything.held, everything.whole) == ((), frozenset(), False)
-    one = judge(GATE, [QUIET, bad, worse], stopping=stopping, approved={WHOLE, "0100"})
+    one = judge(GATE, [QUIET, bad, worse], approved={WHOLE, "0100"})
     assert (one.held, one.whole) == ({"0101"}, False)
-    schools_only = judge(GATE, [QUIET, bad, worse], stopping=stopping, approved={"0100", "0101"})
-    assert schools_only.whole
+    for approved in ({"0100", "0101"}, {WHOLE, "0100", "0101"}):
+        assert judge(GATE, [QUIET, bad, worse], stopping=stopping, approved=approved).whole
 
 
 def test_a_parent_s_hold_is_not_for_the_child_to_let_through() -> None:

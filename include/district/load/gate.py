@@ -32,9 +32,10 @@ def judge(
 
     ``own`` are the gates of schools that the calendar has at another place than the district. ``last_read`` are the
     rows of the last load; where schools are ``listed``, new rows of others are held. ``stopping`` is what else holds
-    the delivery as a whole, ``waiting`` the schools that a parent data set holds. ``approved`` names what a person
-    has let through; in it, ``WHOLE`` stands for what holds the delivery as a whole. A parent's hold is not for the
-    child to let through. The schools that are ``left_out`` by a decision are held, whether they would trip or not.
+    the delivery as a whole and nobody has let through, ``waiting`` the schools that a parent data set holds.
+    ``approved`` names what a person has let through; in it, ``WHOLE`` stands for what its schools come to together.
+    A parent's hold is not for the child to let through. The schools that are ``left_out`` by a decision are held,
+    whether they would trip or not.
     """
     reasons: list[Reason] = []
     scopes: dict[str, list[Part]] = {}
@@ -59,6 +60,7 @@ def judge(
             ]
     held = frozenset(reason.school_id for reason in reasons)
     named = {school.school_id for school in schools} - {WHOLE, UNLISTED}
+    told = []
     if WHOLE not in approved:
         rest = [school for school in schools if school.school_id not in held and school.school_id not in approved]
         left = [part for part in parts if part.school_id not in held and part.school_id not in approved]
@@ -67,7 +69,7 @@ def judge(
             Reason(school_id=WHOLE, rule_id=rule_id, text=text)
             for rule_id, text in _rest(gate, rest, left, last_read, in_full=in_full)
         ]
-        reasons = [*stopping, *told, *reasons]
+    reasons = [*stopping, *told, *reasons]
     whole = any(reason.school_id == WHOLE for reason in reasons) or (bool(named) and named <= held)
     return Judgement(reasons=tuple(reasons), held=held, whole=whole)
 

@@ -35,6 +35,11 @@ def judge_load(batch: Batch, last: Row[Any] | None, *, preview: bool) -> tuple[C
     changes = decider.changes(last, share=min(each.updated for each in (gate, *own.values())))
     relied_on = decisions.relied_on(connection, dataset, run)
     left_out = decisions.left_out(connection, run, relied_on)
+    stopping = [
+        *_stopping(connection, dataset, run, first=batch.first and (gate.first or settings().first_load) == "hold"),
+        *(() if batch.first else _amends(batch)),
+    ]
+    seen = decisions.rules_seen(connection, relied_on)
     judgement = judge(
         gate,
         changes.schools,
@@ -42,10 +47,8 @@ def judge_load(batch: Batch, last: Row[Any] | None, *, preview: bool) -> tuple[C
         parts=changes.parts,
         last_read=last.read if last is not None else 0,
         listed=not batch.first and bool(settings().district.schools),
-        stopping=[
-            *_stopping(connection, dataset, run, first=batch.first and (gate.first or settings().first_load) == "hold"),
-            *(() if batch.first else _amends(batch)),
-        ],
+        # A reason that has come since is not what was looked at, such as a year that has closed.
+        stopping=[reason for reason in stopping if reason.rule_id not in seen],
         waiting=_held_by_parents(connection, dataset, run),
         approved=decisions.schools_of(relied_on),
         left_out=left_out,

@@ -232,6 +232,13 @@ def schools_of(decisions: list[Row[Any]]) -> frozenset[str]:
     return frozenset(school for each in decisions for school in each.schools)
 
 
+def rules_seen(connection: Connection, decisions: list[Row[Any]]) -> frozenset[str]:
+    """The rules that held the delivery as a whole when it was let through."""
+    approved = (hold.c.decision_id.in_([each.id for each in decisions]), hold.c.state == "approved")
+    query = select(hold.c.rule_id).where(*approved, hold.c.school_id == WHOLE)
+    return frozenset(connection.execute(query).scalars())
+
+
 def left_out(connection: Connection, run: Row[Any], decisions: list[Row[Any]]) -> frozenset[str]:
     """The schools that decisions leave out of a run's load, or left out of what it releases."""
     decided = hold.c.decision_id.in_([each.id for each in decisions])
