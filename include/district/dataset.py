@@ -163,6 +163,16 @@ class Dataset:
                     self._slip(f"its {where} names the column {name}, which it does not declare")
         if not set(self.scope) <= set(self.key):
             self._slip("every scope column must be part of the key, so that no key can move between scopes")
+        if (
+            self.partition == "night"
+            and "school_year" in names
+            and "school_year" not in self.scope
+            and not self.history
+        ):
+            self._slip(
+                "its rows are of a school year, so put school_year in its scope and key, and a closed year stays as "
+                "it is; or say history=True, and every night may change one"
+            )
         if self.partition != "night" and self.partition not in self.scope:
             self._slip(f"partition={self.partition} must be one of its scope columns")
 

@@ -141,8 +141,15 @@ class AdministrationTimetable(Timetable):
 
     def _slots(self, after: pendulum.DateTime) -> Iterator[DagRunInfo]:
         """Runs due after ``after``, in order; administrations of one night follow each other by a minute."""
-        end = max((self._midnight(each["results_end"]).add(days=2) for each in self._administrations), default=after)
-        for night in self._nights.ticks(after.subtract(hours=2), end):
+        begin = after.subtract(hours=2)
+        day = begin.in_timezone(self._timezone).to_date_string()
+        ahead = [each for each in self._administrations if each["results_end"] >= day]
+        if not ahead:
+            return
+        # Nights on which nothing is awaited yet are passed over at once.
+        begin = max(begin, self._midnight(min(each["results_begin"] for each in ahead)).subtract(minutes=1))
+        end = max(self._midnight(each["results_end"]).add(days=2) for each in ahead)
+        for night in self._nights.ticks(begin, end):
             today = night.in_timezone(self._timezone).date().isoformat()
             awaited = [each for each in self._administrations if each["results_begin"] <= today <= each["results_end"]]
             for minutes, each in enumerate(awaited):

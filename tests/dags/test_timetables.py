@@ -116,6 +116,15 @@ def test_two_administrations_of_one_night_follow_each_other_and_none_comes_twice
     ]
 
 
+def test_a_window_far_away_is_found_at_once() -> None:
+    """Night by night it would take minutes, whenever Airflow parses the file."""
+    far = SPRING | {"results_begin": "3025-06-16", "results_end": "3025-06-30"}
+    windows = AdministrationTimetable([FALL, far], cron="0 0 * * *", timezone=ZONE)
+    info = next_run(windows, "2026-11-19 12:00")
+    assert info is not None
+    assert (info.partition_key, str(info.run_after.in_timezone(ZONE).date())) == (far["key"], "3025-06-16")
+
+
 def test_a_night_missed_while_airflow_was_down_is_made_up_once(windows: AdministrationTimetable) -> None:
     first = next_run(windows, "2025-06-01")
     late = next_run(windows, "2025-06-20T09:00", last=first)

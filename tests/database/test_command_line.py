@@ -152,6 +152,36 @@ def test_bad_input_is_said(at: Place, arguments: tuple[str, ...], code: int, wor
     assert words in " ".join(result.output.replace("│", " ").split())
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, "\u00e4" * 201, "\udcff\udcfe", "chil\x00dren", "\x1b[31mchildren"])
+def test_a_name_that_nothing_can_have_is_refused(at: Place, name: str) -> None:
+    said = ("--person", "rita.moss", "--reason", "Known to us", "--until", "2026-12-01", "--ceiling", "3")
+    for arguments in (
+        ("status", name),
+        ("release", name, "1"),
+        ("acknowledge", name, "children.fte", *said),
+        ("acknowledge", "children", name, *said),
+    ):
+        result = run(*arguments)
+        assert result.exit_code == 2, result.output
+        assert "at most 200 characters" in " ".join(result.output.replace("│", " ").split())
+        assert name not in result.output
+
+
+def test_nothing_is_released_of_a_night_without_a_file_or_without_holds(at: Place) -> None:
+    """The number may be mistyped; a night that found no file has a run, and no delivery."""
+    for path in (at.folder / "drop").iterdir():
+        path.unlink()
+    assert at.run(night="2026-11-20").state == "missing"
+    before = at.table_hash()
+    for number in ("1", "2"):
+        result = run("release", "children", number)
+        assert (result.exit_code, result.output.strip()) == (
+            1,
+            "children: nothing of this run waits. Nothing was loaded.",
+        )
+    assert at.table_hash() == before
+
+
 def test_what_is_imported_by_administration_needs_its_partition(at: Place) -> None:
     dag = BY_ADMINISTRATION.format(tests=str(Path(__file__).resolve().parents[1]))
     (at.folder / "dags" / "children.py").write_text(dag, encoding="utf-8")

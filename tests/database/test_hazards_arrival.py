@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from calendars import write_calendar
 from district.dataset import Files
 from district.extract.landing import find_delivery, wait_until_stable
 from district.run import NotArrived
@@ -192,6 +193,18 @@ def test_10_another_year_s_file_is_refused(loaded: Place) -> None:
     outcome = loaded.night(csv_bytes(child(n, school_year="2026") for n in range(1, 42)))
     assert (outcome.state, outcome.rule_id) == ("refused", "file.school_year")
     assert "2026" in outcome.message
+    unchanged_and_tight(loaded, before)
+
+
+def test_10_a_year_that_is_closed_before_the_next_one_begins_lets_nothing_in(loaded: Place) -> None:
+    this = {"end_year": 2027, "first_day": "2026-08-12", "last_day": "2027-05-26"}
+    write_calendar(
+        loaded, this | {"status": "closed"}, {"end_year": 2028, "first_day": "2027-08-11", "last_day": "2028-05-25"}
+    )
+    before = loaded.table_hash()
+    outcome = loaded.night(csv_bytes([*MORE, *(child(n, school_year="2028") for n in range(1, 42))]))
+    assert (outcome.state, outcome.rule_id) == ("refused", "file.school_year")
+    assert f"No school year is current on {NIGHT}: by its status in the settings file, 2027 is over" in outcome.message
     unchanged_and_tight(loaded, before)
 
 

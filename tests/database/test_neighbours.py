@@ -196,7 +196,8 @@ def test_a_broken_crosswalk_is_recorded(loaded: Place) -> None:
 
 def test_an_awaited_administration_is_in_no_digest(place: Place) -> None:
     path = place.folder / "district.yaml"
-    days = "test_begin: 2026-11-01, test_end: 2026-11-02, results_begin: 2026-11-03, results_end: 2099-01-01"
+    end = settings().district.today() + datetime.timedelta(days=1)
+    days = f"test_begin: {end}, test_end: {end}, results_begin: {end}, results_end: {end}"
     sitting = f"administrations: [{{key: 2026_spring, assessment: x, school_year: 2026, {days}}}]\n"
     path.write_text(path.read_text(encoding="utf-8") + sitting, encoding="utf-8")
     _read_district.cache_clear()

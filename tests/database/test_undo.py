@@ -510,6 +510,18 @@ def test_what_waited_about_the_undone_run_waits_no_longer(loaded: Place) -> None
         decide(CHILDREN, partly.run_key, choice="approve", person="Ada", role="data_person", reason="Too late")
 
 
+def test_what_was_approved_of_the_undone_run_is_not_released_any_more(loaded: Place) -> None:
+    half = [row for n, row in enumerate(children(40)) if row["school_id"] == "0100" or n % 4 == 1]
+    partly = loaded.night(csv_bytes([*half, child(77)]), age=3600, dataset=with_gate(CHILDREN, floor=10))
+    decide(CHILDREN, partly.run_key, choice="approve", person="Ada", role="data_person", reason="They have moved")
+    take_back(run_id(loaded, partly))
+    before = loaded.table_hash()
+    assert loaded.rows("select distinct state from import_log.hold") == [{"state": "superseded"}]
+    with pytest.raises(Held, match=r"children: this load is undone, and what it held with it\. Nothing was loaded"):
+        pipeline.release(CHILDREN, run_key=partly.run_key)
+    assert loaded.table_hash() == before
+
+
 def test_a_cleared_task_of_the_undone_run_leaves_it_undone(loaded: Place) -> None:
     number = second_night(loaded)
     (run,) = loaded.rows("select run_key, partition from import_log.import_run where id = :id", id=number)

@@ -162,7 +162,8 @@ def test_a_status_set_by_hand_goes_before_the_dates() -> None:
     late = district([{**YEAR, "status": "current"}, LATER])
     night = datetime.date(2027, 9, 1)
     assert statuses(late, "0100", night) == {2027: "current", 2028: "next"}
-    shut = district([{**YEAR, "status": "closed"}, {**LATER, "status": "planned"}])
+    elsewhere = [{"schools": ["0101"], "status": "current"}]
+    shut = district([{**YEAR, "status": "closed"}, {**LATER, "status": "planned", "schools": elsewhere}])
     assert statuses(shut, "0100", night) == {2027: "closed", 2028: "planned"}
     assert standing_of(shut, "0100", night).year is None
 
@@ -225,6 +226,23 @@ def test_events_change_what_a_day_is() -> None:
             [YEAR],
             {"administrations": [{**SITTING, "results_end": "2026-10-31"}]},
             "administration spring: the wait for its results ends on 2026-10-31, before it begins on 2027-06-14",
+        ),
+        (
+            [YEAR],
+            {"administrations": [{**SITTING, "results_end": "2062-10-31"}]},
+            "administration spring: testing ends on 2027-05-14, and the wait for its results ends on 2062-10-31; two",
+        ),
+        (
+            [YEAR],
+            {"administrations": [{**SITTING, "test_end": "2062-05-07"}]},
+            "administration spring: testing begins on 2027-04-12, and testing ends on 2062-05-07; two years later",
+        ),
+        ([{**YEAR, "status": "closed"}], {}, "no school year would be current any more, since by their status 2027 is"),
+        ([YEAR, {**LATER, "status": "closing"}], {}, "since by their status 2028 is closing; remove the status of the"),
+        (
+            [{**YEAR, "status": "closed"}, {**LATER, "status": "planned"}],
+            {},
+            "since by their status 2027 is closed, 2028 is planned; remove",
         ),
         (
             [{**YEAR, "holidays": [*YEAR["holidays"], "2028-01-18"]}],

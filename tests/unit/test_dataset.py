@@ -35,3 +35,12 @@ def test_more_columns_than_a_table_takes_are_said() -> None:
     columns = (*CHILDREN.columns, *(Column(f"c{number}") for number in range(1_600)))
     with pytest.raises(DatasetError, match=r"1,608 columns with their descriptors, and a table takes 1,590; declare"):
         dataclasses.replace(CHILDREN, columns=columns)
+
+
+def test_a_school_year_is_in_the_scope_or_its_rows_may_always_change() -> None:
+    """What a delivery speaks for is known by its scope: else a change of a closed year would load unseen."""
+    for key in (("student_id", "school_id"), ("student_id", "school_id", "school_year")):
+        own = {"key": key, "scope": ("school_id",)}
+        with pytest.raises(DatasetError, match=r"put school_year in its scope and key, .*; or say history=True"):
+            dataclasses.replace(CHILDREN, **own)
+        assert dataclasses.replace(CHILDREN, **own, history=True).scope == ("school_id",)

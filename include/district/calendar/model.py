@@ -18,6 +18,8 @@ LONGEST_YEAR = 731
 """Days of the longest school year, one that is held over into the next included."""
 LATEST_GRADING = 180
 """Days after the end of a term by which its marks are entered at the latest."""
+LATEST_RESULTS = 731
+"""Days that testing may take, and that its results may take after it."""
 LONGEST_WINDOW = 366
 """Days for which a gate may differ without a break."""
 MOST_SCALE = 3.0
@@ -251,6 +253,15 @@ class Administration(CalendarPart):
         ):
             if end < begin:
                 raise ValueError(f"administration {self.key}: {what} ends on {end}, before it begins on {begin}")
+        for what, begin, later, end in (
+            ("begins", self.test_begin, "testing", self.test_end),
+            ("ends", self.test_end, "the wait for its results", self.results_end),
+        ):
+            if (end - begin).days > LATEST_RESULTS:
+                raise ValueError(
+                    f"administration {self.key}: testing {what} on {begin}, and {later} ends on {end}; two years "
+                    "later is the latest. Correct one of them"
+                )
         return self
 
 

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from district.calendar.model import LONGEST_WINDOW, ONE_DAY, CalendarEvent, SchoolYear
+from district.calendar.standing import current_years
 from district.calendar.windows import changes_of, spans_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,19 @@ def check_days(year: SchoolYear) -> None:
         raise ValueError(
             f"school year {year.end_year} closes on {year.closes_on}, and its last day is {year.last_day}; "
             "correct one of them"
+        )
+
+
+def check_current(district: DistrictCalendar) -> None:
+    """ValueError where statuses set by hand leave no school year to be current, now or later: nothing would be checked.
+
+    Before its first day a year is not current either; that passes.
+    """
+    if district.school_years and not current_years(district, datetime.date.max):
+        by_hand = ", ".join(f"{year.end_year} is {year.status}" for year in district.years_of() if year.status)
+        raise ValueError(
+            f"no school year would be current any more, since by their status {by_hand}; remove the status of the "
+            "newest year, or add the next one"
         )
 
 

@@ -20,7 +20,7 @@ from district.calendar.model import (
     check_known,
     check_once,
 )
-from district.calendar.slips import check_changes, check_days, check_strictness
+from district.calendar.slips import check_changes, check_current, check_days, check_strictness
 
 
 class School(CalendarPart):
@@ -75,6 +75,7 @@ class DistrictCalendar(CalendarPart):
                         )
             if [year.status for year in years].count("current") > 1:
                 raise ValueError(f"two school years{who} have the status current; leave it to one")
+        check_current(self)
         check_changes(self)
         check_strictness(self)
         return self

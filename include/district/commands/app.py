@@ -24,8 +24,23 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+LONGEST_NAME = 200
+"""Characters of the name of a data set or of a rule."""
+
+
+def check_name(name: str) -> str:
+    """The name of a data set or a rule as it was typed, whether or not there is one of that name.
+
+    Raises:
+        BadParameter: it is too long for a file's name, or holds bytes that no table can compare.
+    """
+    if len(name) > LONGEST_NAME or not name.isprintable():
+        raise typer.BadParameter(f"a name has at most {LONGEST_NAME} characters, all of them printable.")
+    return name
+
+
 FILE = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The extract to read.")]
-DATASET = Annotated[str, typer.Argument(help="The data set's name, such as enrollment.")]
+DATASET = Annotated[str, typer.Argument(callback=check_name, help="The data set's name, such as enrollment.")]
 LAYOUT = Annotated[
     Path | None, typer.Option(exists=True, dir_okay=False, help="A layout file (YAML) in place of the data set's own.")
 ]

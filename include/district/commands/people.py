@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from district.catalog import find_dataset
-from district.commands.app import DATASET, PERSON, RUN, app, plain_errors, say_held
+from district.commands.app import DATASET, PERSON, RUN, app, check_name, plain_errors, say_held
 from district.settings import roles_for, settings
 
 
@@ -77,7 +77,9 @@ def release(dataset: DATASET, run: RUN) -> None:
 @plain_errors
 def acknowledge(
     dataset: DATASET,
-    rule: Annotated[str, typer.Argument(help="The warning's rule, as `district status` tells it.")],
+    rule: Annotated[
+        str, typer.Argument(callback=check_name, help="The warning's rule, as `district status` tells it.")
+    ],
     person: PERSON,
     reason: Annotated[str, typer.Option(help="Why these rows may load as they are. Name no student.")],
     until: Annotated[datetime.datetime, typer.Option(formats=["%Y-%m-%d"], help="The last night on which it counts.")],

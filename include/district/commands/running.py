@@ -8,13 +8,15 @@ from typing import Annotated
 
 import typer
 
-from district.commands.app import app, plain_errors
+from district.commands.app import app, check_name, plain_errors
 
 
 @app.command()
 @plain_errors
 def status(
-    dataset: Annotated[str, typer.Argument(help="One data set, with all its errors and warnings; else all.")] = "",
+    dataset: Annotated[
+        str, typer.Argument(callback=check_name, help="One data set, with all its errors and warnings; else all.")
+    ] = "",
     nights: Annotated[int, typer.Option(help="How many nights back, for each data set.", min=1)] = 1,
 ) -> None:
     """Show the newest run of each data set, or one data set's with every error and warning."""

@@ -100,7 +100,10 @@ def _check_partition(dataset: Dataset, census: Census, partition: str) -> None:
 
 def _check_school_year(dataset: Dataset, census: Census, calendar: DistrictCalendar, partition: str) -> None:
     current = {year.end_year for year in current_years(calendar, datetime.date.fromisoformat(partition))}
-    if "school_year" not in census.names or not current:
+    if "school_year" not in census.names:
+        return
+    if not current:
+        _check_none_closed_early(calendar, partition)
         return
     present = census.present("school_year")
     if dataset.history and present and max(present) == min(current) - 1:
@@ -109,6 +112,17 @@ def _check_school_year(dataset: Dataset, census: Census, calendar: DistrictCalen
         listed = ", ".join(str(found) for found in sorted(present)[:5])
         tonight = " and ".join(map(str, sorted(current)))
         message = f"Every row is of school year {listed}; this night belongs to {tonight}. Send the current export."
+        raise Refused(message, rule_id="file.school_year")
+
+
+def _check_none_closed_early(calendar: DistrictCalendar, partition: str) -> None:
+    """Before the calendar's first year nothing is current; where one was closed by hand too early, nothing may come."""
+    closed = " and ".join(str(year.end_year) for year in calendar.school_years if year.status in ("closing", "closed"))
+    if closed:
+        message = (
+            f"No school year is current on {partition}: by its status in the settings file, {closed} is over, and no "
+            "other has begun. Remove that status."
+        )
         raise Refused(message, rule_id="file.school_year")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, and_, delete, or_, select, update
 
 from district import import_log
 from district.dataset import Dataset
@@ -20,11 +20,15 @@ def forget_load(connection: Connection, dataset: Dataset, run: Row[Any], undo_id
     same = select(import_run.c.id).where(import_log.speaks_for(dataset, run.partition, run.scope))
     connection.execute(delete(carry).where(carry.c.import_run_id.in_(same)))
     _reopen_quarantine(connection, dataset, run)
-    mine = (hold.c.import_run_id == run.id, hold.c.state == "open")
-    connection.execute(update(hold).where(*mine).values(state="superseded"))
     # An approval of the delivery was given before anybody thought of undoing it.
     approvals = (decision.c.dataset == run.dataset, decision.c.sha256 == run.sha256, decision.c.used_by.is_(None))
-    connection.execute(update(decision).where(*approvals).values(used_by=undo_id))
+    closing = update(decision).where(*approvals).values(used_by=undo_id).returning(decision.c.id)
+    closed = connection.execute(closing).scalars().all()
+    waits = or_(
+        and_(hold.c.import_run_id == run.id, hold.c.state == "open"),
+        and_(hold.c.decision_id.in_(closed), hold.c.state == "approved"),
+    )
+    connection.execute(update(hold).where(waits).values(state="superseded"))
 
 
 def _reopen_quarantine(connection: Connection, dataset: Dataset, run: Row[Any]) -> None:

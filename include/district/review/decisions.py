@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Collection
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, and_, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, ScalarSelect, Select, and_, exists, func, insert, or_, select, update
 
 from district import import_log
 from district.database import engine
@@ -71,7 +71,7 @@ def record(
         "dataset": run.dataset,
         "partition": run.partition,
         "import_run_id": run.id,
-        "sha256": _sha256_of(connection, run),
+        "sha256": _sha256_of(run),
         "rules": run.rules,
         "shown": mark_of(connection, run),
         "kind": kind,
@@ -88,9 +88,7 @@ def write_down(connection: Connection, about: dict[str, Any], *, person: str, ro
     return int(connection.execute(insert(decision).values(values).returning(decision.c.id)).scalar_one())
 
 
-def countable(
-    connection: Connection, dataset: Dataset, run: Row[Any], *, kind: str, roles: Collection[str]
-) -> Select[Any]:
+def countable(dataset: Dataset, run: Row[Any], *, kind: str, roles: Collection[str]) -> Select[Any]:
     """The unused and unexpired records that let a run's bytes through as they are judged here, the oldest first."""
     return (
         select(decision)
@@ -98,7 +96,7 @@ def countable(
             decision.c.kind == kind,
             decision.c.choice.in_(("approve", "without")),
             decision.c.dataset == dataset.name,
-            decision.c.sha256 == _sha256_of(connection, run),
+            decision.c.sha256 == _sha256_of(run),
             # Read by another layout or judged by another suite, the same bytes are not what was looked at.
             decision.c.rules == run.rules,
             # Asked when it was written; asked again, since more than one hand can write to a table.
@@ -112,10 +110,9 @@ def countable(
     )
 
 
-def _sha256_of(connection: Connection, run: Row[Any]) -> str:
-    query = select(delivery.c.sha256).where(delivery.c.id == run.delivery_id)
-    sha256: str = connection.execute(query).scalar_one()
-    return sha256
+def _sha256_of(run: Row[Any]) -> ScalarSelect[str]:
+    """The checksum of a run's delivery; it equals none where a run has no delivery."""
+    return select(delivery.c.sha256).where(delivery.c.id == run.delivery_id).scalar_subquery()
 
 
 def _holds_of(connection: Connection, run_id: int) -> list[Row[Any]]:
@@ -170,7 +167,7 @@ def is_approved(connection: Connection, dataset: Dataset, held: Row[Any]) -> boo
 
 def _usable(connection: Connection, dataset: Dataset, run: Row[Any]) -> list[Row[Any]]:
     """The decisions on a run's delivery, on holds that nothing has superseded."""
-    query = countable(connection, dataset, run, kind="review", roles=roles_for(dataset.owner)).where(
+    query = countable(dataset, run, kind="review", roles=roles_for(dataset.owner)).where(
         exists().where(and_(hold.c.decision_id == decision.c.id, hold.c.state == "approved"))
     )
     return [each for each in connection.execute(query.with_for_update()) if _names_schools(each)]
@@ -193,10 +190,14 @@ def _check_release(connection: Connection, dataset: Dataset, held: Row[Any], usa
     if not overtaken and any(each.import_run_id == held.id for each in usable):
         return
     states = set(connection.execute(select(hold.c.state).where(hold.c.import_run_id == held.id)).scalars())
+    if held.state == "undone":
+        message = f"{dataset.name}: this load is undone, and what it held with it. Nothing was loaded."
+        raise Held(message, rule_id="run.not_approved")
     if overtaken or "superseded" in states:
         message = f"{dataset.name}: a newer delivery has come in the place of this one. Nothing was loaded."
         raise Held(message, rule_id="run.overtaken")
-    message = f"{dataset.name}: no decision lets this delivery through, or it came too late. Nothing was loaded."
+    why = "no decision lets this delivery through, or it came too late" if states else "nothing of this run waits"
+    message = f"{dataset.name}: {why}. Nothing was loaded."
     raise Held(message, rule_id="run.not_approved")
 
 

@@ -122,7 +122,7 @@ def confirmed_by(connection: Connection, dataset: Dataset, run: Row[Any]) -> str
 def _confirmed(connection: Connection, dataset: Dataset, run: Row[Any]) -> Select[Any]:
     """The newest word on a run, where it is an unused and unexpired confirmation of what is shown of it now."""
     about = (decision.c.kind == "confirmation", decision.c.dataset == dataset.name, decision.c.import_run_id == run.id)
-    confirmed = countable(connection, dataset, run, kind="confirmation", roles=confirming_roles(dataset))
+    confirmed = countable(dataset, run, kind="confirmation", roles=confirming_roles(dataset))
     return confirmed.where(
         decision.c.id == select(func.max(decision.c.id)).where(*about).scalar_subquery(),
         decision.c.shown == mark_of(connection, run),
