@@ -97,6 +97,15 @@ def test_a_line_of_totals_is_of_no_administration(place: Place) -> None:
     assert place.issues(outcome) == {"children.row.fields": 1}
 
 
+def test_an_administration_s_file_is_the_same_on_the_day_after_as_well(place: Place) -> None:
+    place.drop(results(), "children_2026_spring.csv")
+    assert place.run(TESTS, night="2026_spring").state == "loaded"
+    place.execute("update import_log.import_run set night = night - 1")
+    place.write_suite([FTE_RULE | {"severity": "warning"}])
+    again = place.run(TESTS, night="2026_spring")
+    assert (again.state, place.issues(again)) == ("loaded", {})
+
+
 def test_an_older_night_that_is_cleared_leaves_the_newer_one_s_file_alone(loaded: Place) -> None:
     older = loaded.night(csv_bytes(children(41)), age=7200)
     loaded.night(csv_bytes(children(42)), age=3600, night="2026-11-20")

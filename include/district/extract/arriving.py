@@ -139,8 +139,10 @@ def arrive(
         by_hand = file is not None
         old = _old_file(connection, arrival, delivery_id, last, by_hand=by_hand) if last is not None else ()
         late = (_FUTURE,) if arrival.modified > time.time() + CLOCK_TOLERANCE else ()
-        # Read again because another night, or a changed rule, may judge it otherwise.
-        stale = (STALE,) if last is not None and last.delivery_id == delivery_id and last.night < night else ()
+        # Read again because another night, or a changed rule, may judge it otherwise. An administration has one file.
+        nightly = dataset.partition == "night"
+        same = nightly and last is not None and last.delivery_id == delivery_id and last.night < night
+        stale = (STALE,) if same else ()
         for warning in (*absent_columns(plan, last), *plan.warnings, *old, *late, *stale):
             issues.record_file_issue(connection, dataset, run_id, warning, "extract")
         import_log.update_run(
