@@ -129,7 +129,7 @@ def _check_open(connection: Connection, dataset: Dataset, rows: list[Row[Any]]) 
     if open_ones or any(row.state == "expired" for row in rows):
         what = "this came too late, and the table keeps the rows it has. The next delivery is judged anew."
     elif any(row.state == "superseded" for row in rows):
-        what = "a newer delivery has come in its place; decide on that one."
+        what = "a newer delivery has come in its place, or the load was undone; `district holds` tells what waits."
     else:
         made = select(decision.c.person, decision.c.choice).where(decision.c.id.in_([row.decision_id for row in rows]))
         earlier = connection.execute(made.order_by(decision.c.id)).first()

@@ -36,7 +36,7 @@ class Outcome:
         if self.state == "open":
             return "What is held waits for a person."
         if self.state == "superseded":
-            return "A newer delivery has come in place of what was held."
+            return "A newer delivery has come in place of what was held, or the load was undone."
         stays = "What was held stays out, and the table keeps the rows that it has."
         if not self.choice:
             return f"Nobody decided in time. {stays}"
